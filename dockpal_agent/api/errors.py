@@ -1,0 +1,99 @@
+"""What goes wrong in a request itself, and the one table from error class to HTTP status.
+
+No domain knows HTTP: its errors get their status here. `str(error)` is what the Server shows.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Optional
+
+__all__ = [
+    "ApiError",
+    "BadRequest",
+    "BodyTooLarge",
+    "Conflict",
+    "Forbidden",
+    "MethodNotAllowed",
+    "NoSuchThing",
+    "NotAvailable",
+    "TooManyRequests",
+    "Unauthorized",
+    "UnsupportedMediaType",
+    "status_of",
+]
+
+
+class ApiError(Exception):
+    """A request that cannot be served as it is. `status` is HTTP's (RFC 9110 section 15)."""
+
+    status = 500
+
+    def __init__(self, message: str, *, headers: Optional[dict[str, str]] = None) -> None:
+        super().__init__(message)
+        self.headers: Final = headers or {}
+
+
+class BadRequest(ApiError):
+    """The request is malformed, or a value in it is not what it must be."""
+
+    status = 400
+
+
+class Unauthorized(ApiError):
+    """No token came, or a wrong one."""
+
+    status = 401
+
+
+class Forbidden(ApiError):
+    """The request is understood and refused (a protected path)."""
+
+    status = 403
+
+
+class NoSuchThing(ApiError):
+    """The route, or what it names, does not exist."""
+
+    status = 404
+
+
+class MethodNotAllowed(ApiError):
+    """The path exists, the method does not; the Allow field names those that do."""
+
+    status = 405
+
+    def __init__(self, method: str, allowed: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not allowed here", headers={"Allow": ", ".join(allowed)})
+
+
+class Conflict(ApiError):
+    """The state of the thing does not allow it (a protected container, a second update)."""
+
+    status = 409
+
+
+class BodyTooLarge(ApiError):
+    """The body is longer than this route takes."""
+
+    status = 413
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is too large: at most {limit} bytes are accepted here")
+
+
+class UnsupportedMediaType(ApiError):
+    """The body's media type is not one that this route reads."""
+
+    status = 415
+
+
+class TooManyRequests(ApiError):
+    """A cap is reached for this caller."""
+
+    status = 429
+
+
+class NotAvailable(ApiError):
+    """A cap of the agent itself is reached; Retry-After says when to come back."""
+
+    status = 503
