@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final, Optional
 
+from dockpal_agent.engine import errors as engine
+
 __all__ = [
     "ApiError",
     "BadRequest",
@@ -97,3 +99,24 @@ class NotAvailable(ApiError):
     """A cap of the agent itself is reached; Retry-After says when to come back."""
 
     status = 503
+
+
+# From error class to status, the most particular first. Docker's own refusals keep their meaning; what Docker or a
+# registry failed at is a bad gateway, what it was too slow for a gateway time-out.
+STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (engine.BadParameter, 400),
+    (engine.Denied, 403),
+    (engine.NotFound, 404),
+    (engine.Conflict, 409),
+    (engine.EngineUnavailable, 503),
+    (engine.EngineTimeout, 504),
+    (engine.EngineCancelled, 503),
+    (engine.EngineError, 502),
+)
+
+
+def status_of(error: Exception) -> Optional[int]:
+    """The status for `error`, None for one that nobody foresaw."""
+    if isinstance(error, ApiError):
+        return error.status
+    return next((status for kind, status in STATUS if isinstance(error, kind)), None)
