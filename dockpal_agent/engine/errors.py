@@ -1,7 +1,7 @@
 """What can go wrong between the agent and the Docker daemon.
 
     EngineError                 root; str() is Docker's own text where Docker spoke
-    ├─ EngineUnavailable        no daemon at the socket: absent, refused, no permission, or it went away before it answered
+    ├─ EngineUnavailable        no daemon at the socket: absent, refused, no permission, gone before it answered
     ├─ EngineTimeout            the daemon did not answer within the call's limit
     ├─ EngineBroken             the connection or the answer broke off, or what came is not what the Engine API says
     ├─ EngineCancelled          another thread cancelled this stream
