@@ -37,7 +37,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Setting:
-    """A variable. `parse` raises ValueError for a text that is not `accepts`; `lenient` ones then keep their default."""
+    """A variable. `parse` raises ValueError for what is not `accepts`; a `lenient` one then keeps its default."""
 
     variable: str
     attribute: str

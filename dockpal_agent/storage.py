@@ -16,7 +16,7 @@ def write_atomic(path: Path, data: Union[bytes, str], *, mode: int = 0o600) -> N
     """Put `data` at `path`: a temporary file beside it, fsync, rename, fsync of the directory.
 
     After a crash at any moment `path` holds the old content or the new, never a mixture. The permission bits are `mode`
-    from the first byte on. Raises OSError (disk full, read-only); the temporary file is gone then, and `path` as it was.
+    from the first byte on. Raises OSError (disk full, read-only); the temporary file is gone then, `path` as it was.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".new", dir=path.parent)

@@ -41,7 +41,7 @@ class Guard:
         self._places = threading.BoundedSemaphore(HELD)
 
     def check(self, request: Request, *, in_query: bool) -> None:
-        """Raise Unauthorized unless `request` carries the token; `in_query` lets `?token=` count (WebSocket upgrades)."""
+        """Raise Unauthorized unless `request` carries the token; `in_query` lets `?token=` count (upgrades)."""
         given = _bearer(request.headers.get("authorization"))
         if given is None and in_query:
             given = request.query.get("token") or None

@@ -46,7 +46,7 @@ class Query(Mapping[str, str]):
 
     @classmethod
     def parse(cls, text: str) -> Query:
-        """Read `a=b&c=d` (RFC 3986 query in form encoding). Raises BadRequest when it is not UTF-8 or has too many fields."""
+        """Read `a=b&c=d` (RFC 3986 query in form encoding). Raises BadRequest: not UTF-8, too many fields."""
         try:
             pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=64)
         except ValueError as error:
@@ -106,9 +106,7 @@ class Body:
 
     __slots__ = ("_read_some", "content_type", "length")
 
-    def __init__(
-        self, read_some: Callable[[int], bytes], length: Optional[int] = None, content_type: str = ""
-    ) -> None:
+    def __init__(self, read_some: Callable[[int], bytes], length: Optional[int] = None, content_type: str = "") -> None:
         self._read_some = read_some
         self.length = length
         self.content_type = content_type

@@ -26,11 +26,12 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True)
 class Route(Generic[A]):
-    """A row of the table. `pattern` is written without the `/agent` prefix; `:name` takes one segment, `:name*` the rest.
+    """A row of the table. `pattern` has no `/agent` prefix; `:name` takes one segment, `:name*` the rest.
 
     `public` needs no token. `stream` answers with messages: a WebSocket upgrade (or SSE) and `?token=` are taken here.
-    `content` are the media types of bodies that the handler reads ("" is a body without one). `status_ignored` marks the
-    calls for which the Server takes any answer over the line for success (protocol 7.2): unfinished work is not answered.
+    `content` are the media types of bodies that the handler reads ("" is a body without one). `status_ignored` marks
+    the calls for which the Server takes any answer over the line for success (protocol 7.2): unfinished work is not
+    answered.
     """
 
     method: str

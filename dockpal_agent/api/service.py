@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Service(Generic[A]):
-    """Routes, authenticates, calls the handler, and turns what it raises into `{"error": …}` with the fitting status."""
+    """Routes, authenticates, calls the handler, and turns what it raises into `{"error": …}` and a status."""
 
     def __init__(self, router: Router[A], guard: Guard, agent: A) -> None:
         self._router: Final = router
@@ -31,7 +31,7 @@ class Service(Generic[A]):
             match = self._match(request, trusted)
             _check_content(match)
             return match.route.handler(self._agent, match.request)
-        except Exception as error:  # the boundary of a request: whatever a handler raises becomes its answer
+        except Exception as error:  # noqa: BLE001 - the boundary of a request: whatever a handler raises becomes its answer
             return self.failure(error)
 
     def status_ignored(self, request: Request) -> bool:

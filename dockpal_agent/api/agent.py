@@ -1,0 +1,21 @@
+"""The parts that handlers work with: one value, put together in dockpal_agent/agent.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dockpal_agent.config import Config
+from dockpal_agent.engine import Engine
+from dockpal_agent.host import Host
+
+__all__ = ["Agent"]
+
+
+@dataclass(frozen=True)
+class Agent:
+    """What a handler may use. Each part guards its own state; handlers run in many threads at once."""
+
+    config: Config
+    version: str
+    engine: Engine
+    host: Host

@@ -1,0 +1,16 @@
+"""The table: every call that the agent answers, in both modes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dockpal_agent.api import host
+from dockpal_agent.api.agent import Agent
+from dockpal_agent.api.router import Route
+
+__all__ = ["ALIASES", "ROUTES"]
+
+ROUTES: Final[tuple[Route[Agent], ...]] = (*host.ROUTES,)
+
+# Forms that the original agent had over the line.
+ALIASES: Final = {"/compose/stop": "/docker/compose/stop", "/compose/remove": "/docker/compose/remove"}
