@@ -11,6 +11,7 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.engine.cancel import Cancel
 from dockpal_agent.engine.connection import Connection
+from dockpal_agent.engine.deadline import Bound
 from dockpal_agent.engine.errors import EngineBroken, EngineCancelled, EngineTimeout
 
 __all__ = ["Answer", "Stream", "parse"]
@@ -142,6 +143,10 @@ class Stream:
                 raise EngineCancelled("the stream was cancelled")
             self._ended = True
 
+    def bound(self, bound: Bound) -> None:
+        """What limits the reads from now on, in the place of `idle`: a Deadline for all of the rest together."""
+        self._connection.limit(bound)
+
     def chunks(self) -> Iterator[bytes]:
         """What comes, as it comes, to the end."""
         while True:
@@ -166,11 +171,14 @@ class Stream:
         if rest:
             yield bytes(rest)
 
-    def json_lines(self) -> Iterator[Any]:
-        """One JSON value a line, empty lines left out: events, stats, progress. Raises as lines()."""
+    def json_lines(self) -> Iterator[dict[str, Any]]:
+        """One JSON object a line, empty lines left out: events, stats, progress. Raises as lines()."""
         for line in self.lines():
             if line.strip():
-                yield parse(line)
+                value = parse(line)
+                if not isinstance(value, dict):
+                    raise EngineBroken(f"the Docker daemon's stream is not made of JSON objects: {_excerpt(line)}")
+                yield value
 
     def cancel(self) -> None:
         """End the reading, from any thread: a read that waits raises EngineCancelled at once."""

@@ -31,6 +31,10 @@ class Deadline:
             raise socket.timeout("timed out")
         return seconds
 
+    def rest(self) -> float:
+        """What is left for a call of its own; when nothing is, next to nothing, so that the call says it is late."""
+        return max(self._end - time.monotonic(), 1e-6)
+
 
 class Silence:
     """A limit for each wait of its own; None is no limit: a quiet log may stay quiet for ever."""

@@ -1,16 +1,16 @@
 """What can go wrong between the agent and the Docker daemon.
 
-    EngineError                 root; str() is Docker's own text where Docker spoke
-    ├─ EngineUnavailable        no daemon at the socket: absent, refused, no permission, gone before it answered
-    ├─ EngineTimeout            the daemon did not answer within the call's limit
-    ├─ EngineBroken             the connection or the answer broke off, or what came is not what the Engine API says
-    ├─ EngineCancelled          another thread cancelled this stream
-    └─ EngineRefused            the daemon answered with an error status; `.status` is the daemon's
-       ├─ BadParameter 400
-       ├─ Denied 401, 403
-       ├─ NotFound 404
-       ├─ Conflict 409
-       └─ DaemonFailed 5xx
+EngineError                 root; str() is Docker's own text where Docker spoke
+├─ EngineUnavailable        no daemon at the socket: absent, refused, no permission, gone before it answered
+├─ EngineTimeout            the daemon did not answer within the call's limit
+├─ EngineBroken             the connection or the answer broke off, or what came is not what the Engine API says
+├─ EngineCancelled          another thread cancelled this stream
+└─ EngineRefused            the daemon answered with an error status; `.status` is the daemon's
+   ├─ BadParameter 400
+   ├─ Denied 401, 403
+   ├─ NotFound 404
+   ├─ Conflict 409
+   └─ DaemonFailed 5xx
 """
 
 from __future__ import annotations
