@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.engines.fixtures", "tests.engines.registry"]
+pytest_plugins = ["tests.engines.fixtures", "tests.engines.registry", "tests.engines.agent_file"]

@@ -1,0 +1,21 @@
+"""The file itself, built once for the whole run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import build
+from tools.pyz import archive, contents
+
+__all__ = ["agent_pyz"]
+
+
+@pytest.fixture(scope="session")
+def agent_pyz(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """agent.pyz as build.py packs it from the tree."""
+    target = tmp_path_factory.mktemp("dist") / "agent.pyz"
+    packed = build.dependencies()
+    archive.write(build.build(packed, contents.sources(packed)), target)
+    return target

@@ -1,0 +1,132 @@
+"""agent.pyz as a file: under every Python that is here, read-only, unprivileged, from source, with nothing written."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from tools.pyz import archive, bytecode
+
+HERE = [version for version in bytecode.SUPPORTED if bytecode.find_interpreter(version)]
+
+# Starts the archive as Python would, then says what came from where.
+INSIDE = """
+import json, runpy, sys
+sys.argv = [{pyz!r}, "version"]
+try:
+    runpy.run_path({pyz!r}, run_name="__main__")
+except SystemExit as ended:
+    assert not ended.code, ended.code
+sys.path.append({pyz!r})
+import dockpal_agent.cli, requests, requests_unixsocket, ruamel.yaml, websocket, wsproto
+try:
+    import psutil
+    native, memory = sys.modules["psutil._psutil_linux"].__file__, psutil.virtual_memory().total
+except ImportError as error:
+    native, memory = str(error), 0
+print(json.dumps(dict(cli=dockpal_agent.cli.__file__, requests=requests.__file__, native=native, memory=memory)))
+"""
+
+
+def _interpreter(version: str) -> str:
+    found = bytecode.find_interpreter(version)
+    assert found is not None
+    return found
+
+
+def _inside(python: str, pyz: Path, **options: object) -> dict[str, object]:
+    ended = subprocess.run(
+        [python, "-I", "-S", "-c", INSIDE.format(pyz=str(pyz))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        **options,  # type: ignore[call-overload]
+    )
+    assert ended.returncode == 0, ended.stderr
+    answer: dict[str, object] = json.loads(ended.stdout.splitlines()[-1])
+    return answer
+
+
+def test_every_supported_python_was_tried_or_is_named_as_missing() -> None:
+    this = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    assert this in HERE, f"agent.pyz is not tested under the Python that runs the tests, {this}"
+
+
+@pytest.mark.parametrize("version", HERE)
+def test_it_runs_from_bytecode_with_every_library_inside(version: str, agent_pyz: Path) -> None:
+    answer = _inside(_interpreter(version), agent_pyz)
+
+    assert str(answer["cli"]).startswith(f"{agent_pyz}/bytecode/")
+    assert str(answer["requests"]).startswith(f"{agent_pyz}/bytecode/")
+    assert str(answer["native"]).startswith("/proc/self/fd/")
+    memory = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert answer["memory"] == memory
+
+
+@pytest.mark.parametrize("version", HERE)
+def test_a_python_without_bytecode_of_its_own_runs_the_source(version: str, agent_pyz: Path, tmp_path: Path) -> None:
+    bare = _without(agent_pyz, tmp_path / "agent.pyz", "bytecode/")
+
+    answer = _inside(_interpreter(version), bare)
+
+    assert answer["cli"] == f"{bare}/dockpal_agent/cli.py"
+    assert str(answer["native"]).startswith("/proc/self/fd/")
+
+
+def test_without_a_build_for_this_machine_psutil_is_absent_and_the_rest_runs(agent_pyz: Path, tmp_path: Path) -> None:
+    bare = _without(agent_pyz, tmp_path / "agent.pyz", "native/")
+
+    answer = _inside(sys.executable, bare)
+
+    assert answer["memory"] == 0
+    assert "_psutil_linux" in str(answer["native"])
+
+
+def test_it_runs_unprivileged_from_a_read_only_folder_and_writes_nothing(agent_pyz: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    copy = folder / "agent.pyz"
+    copy.write_bytes(agent_pyz.read_bytes())
+    copy.chmod(0o444)
+    folder.chmod(0o555)
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(parent.stat().st_mode | stat.S_IXOTH | stat.S_IROTH)
+    options: dict[str, object] = {"cwd": "/", "env": {"TMPDIR": str(folder), "HOME": str(folder)}}
+    if os.geteuid() == 0:
+        options.update(user=65534, group=65534, extra_groups=[])
+
+    answer = _inside(_unprivileged_python(), copy, **options)
+
+    assert str(answer["native"]).startswith("/proc/self/fd/")
+    assert [path.name for path in folder.iterdir()] == ["agent.pyz"]
+
+
+def _unprivileged_python() -> str:
+    """One that another user may run: the distribution's, where the tests' own lies in a home directory."""
+    return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable
+
+
+def test_an_older_python_gets_a_sentence(agent_pyz: Path) -> None:
+    old = bytecode.find_interpreter("3.8") or bytecode.find_interpreter("3.7")
+    if old is None:
+        with zipfile.ZipFile(agent_pyz) as packed:
+            assert b"needs Python 3.9 or newer" in packed.read("__main__.py")
+        return
+    ended = subprocess.run([old, str(agent_pyz)], capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("dockpal-agent needs Python 3.9 or newer")
+
+
+def _without(source: Path, target: Path, prefix: str, keep: Optional[str] = None) -> Path:
+    with zipfile.ZipFile(source) as packed:
+        files = {name: packed.read(name) for name in packed.namelist() if not name.startswith(prefix) or name == keep}
+    target.write_bytes(archive.packed(files))
+    return target

@@ -1,0 +1,46 @@
+"""A zip file that has the same bytes for the same content: sorted, one fixed time, one permission."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+__all__ = ["packed", "write"]
+
+SHEBANG: Final = b"#!/usr/bin/env python3\n"
+TIME: Final = (1980, 1, 1, 0, 0, 0)  # the first that the format can tell
+
+
+def packed(files: Mapping[str, bytes]) -> bytes:
+    """The archive, with the line in front that makes it a program."""
+    buffer = io.BytesIO()
+    buffer.write(SHEBANG)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = 3  # Unix, whatever builds it
+            entry.external_attr = 0o100644 << 16
+            archive.writestr(entry, files[name])
+    return buffer.getvalue()
+
+
+def write(data: bytes, target: Path) -> str:
+    """Put the program and `<target>.sha256` in place, each by a rename; the digest in hex.
+
+    By a rename, so that an agent that runs from the old file keeps it.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    checksum = target.with_name(target.name + ".sha256")
+    for path, content, mode in ((target, data, 0o755), (checksum, f"{digest}  {target.name}\n".encode(), 0o644)):
+        temporary = path.with_name(f".{path.name}.new")
+        temporary.write_bytes(content)
+        temporary.chmod(mode)
+        os.replace(temporary, path)
+    return digest

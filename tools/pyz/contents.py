@@ -1,0 +1,96 @@
+"""What goes into agent.pyz: our package, the libraries without what never runs here, licences, the list of it all."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from tools.pyz.bytecode import Bytecode
+from tools.pyz.wheels import Wheel
+
+__all__ = ["collect", "revision", "sources", "version"]
+
+HERE: Final = Path(__file__).parent
+ROOT: Final = HERE.parent.parent
+# Never imported on Linux, or only by code that we do not use.
+UNUSED: Final = re.compile(
+    r"""(^|/)(tests?|__pycache__)/ | \.pyi$ | (^|/)py\.typed$ | \.so$
+    | ^psutil/_ps(aix|bsd|osx|sunos|windows)\.py$
+    | ^urllib3/contrib/(emscripten/|pyopenssl\.py|socks\.py)
+    | ^requests/help\.py$ | ^websocket/_wsdump\.py$ | ^[^/]+\.data/
+    """,
+    re.VERBOSE,
+)
+_LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|COPYING|NOTICE)[^/]*)$", re.IGNORECASE)
+
+
+def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
+    """Path → content of every module in the archive: ours, the libraries', and the two that stand beside them."""
+    files = {f"{name}.py": (HERE / f"{name}.py").read_bytes() for name in ("certifi", "native")}
+    for path in (ROOT / "dockpal_agent").rglob("*.py"):
+        files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
+    for wheel in wheels:
+        files.update((name, data) for name, data in wheel.files() if name.endswith(".py") and not UNUSED.search(name))
+    # zipimport knows no namespace packages (`ruamel` is one): every folder gets its __init__.py.
+    folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents} - {"."}
+    return {**{f"{folder}/__init__.py": b"" for folder in folders}, **files}
+
+
+def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterable[Bytecode]) -> dict[str, bytes]:
+    """Path → content of everything in the archive."""
+    files = {"__main__.py": (HERE / "bootstrap.py").read_bytes(), **modules}
+    packed: dict[str, str] = {}
+    for bytecode in bytecodes:
+        packed[bytecode.version] = bytecode.magic
+        files.update((f"bytecode/{bytecode.magic}/{name}", data) for name, data in bytecode.files.items())
+    for wheel in wheels:
+        files.update(_licences(wheel))
+        files.update(_extensions(wheel))
+    files["licenses/dockpal-agent/LICENSE"] = (ROOT / "LICENSE").read_bytes()
+    about = {
+        "version": version(),
+        "revision": revision(),
+        "bytecode": packed,
+        "packages": {wheel.pin.name: wheel.pin.version for wheel in wheels},
+        "native": sorted(wheel.platform for wheel in wheels if wheel.platform),
+    }
+    files["build.json"] = json.dumps(about, indent=1).encode() + b"\n"
+    return files
+
+
+def _licences(wheel: Wheel) -> dict[str, bytes]:
+    found = ((_LICENSE.match(name), data) for name, data in wheel.files())
+    return {f"licenses/{wheel.pin.name}/{match.group(1)}": data for match, data in found if match}
+
+
+def _extensions(wheel: Wheel) -> dict[str, bytes]:
+    """`psutil/_psutil_linux.abi3.so` → `native/<platform>/psutil._psutil_linux.so`."""
+    extensions = ((name, data) for name, data in wheel.files() if wheel.platform and name.endswith(".so"))
+    return {f"native/{wheel.platform}/{name.split('.')[0].replace('/', '.')}.so": data for name, data in extensions}
+
+
+def version() -> str:
+    """The project's version, as dockpal_agent/__init__.py says it."""
+    match = re.search(r'^__version__ = "([^"]+)"', (ROOT / "dockpal_agent" / "__init__.py").read_text("utf-8"), re.M)
+    if match is None:
+        raise ValueError("dockpal_agent/__init__.py names no __version__")
+    return match.group(1)
+
+
+def revision() -> str:
+    """The commit that is built, `-dirty` where the tree differs from it, "unknown" outside of git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--", "dockpal_agent", "tools/pyz", "requirements.lock", "LICENSE")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    ended = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, check=True, text=True, timeout=30)
+    return ended.stdout.strip()
