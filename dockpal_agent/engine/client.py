@@ -89,8 +89,10 @@ class _Request:
         That the daemon hung up is no error yet: it may have answered before it had read all, a refusal in most cases,
         and receiving tells.
         """
+        connection.spoiled = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._write(connection, prefix)
+            connection.spoiled = False
 
     def _write(self, connection: Connection, prefix: str) -> None:
         connection.putrequest(self.method, prefix + self.path, skip_accept_encoding=True)
@@ -336,7 +338,7 @@ class Engine:
 
     def _release(self, connection: Connection, response: http.client.HTTPResponse) -> None:
         """Keep the connection if its answer was read to the end, else close it."""
-        if response.isclosed() and not response.will_close:
+        if response.isclosed() and not response.will_close and not connection.spoiled:
             self._pool.give(connection)
         else:
             connection.close()

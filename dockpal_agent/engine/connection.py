@@ -88,6 +88,7 @@ class Connection(UnixHTTPConnection):
     def __init__(self, socket_path: str) -> None:
         super().__init__("http+unix://" + quote(socket_path, safe=""))
         self._socket_path = socket_path
+        self.spoiled = False  # half a request went out: no other may follow it
         self._wire: Optional[BoundedSocket] = None  # kept when http.client lets go of it before the answer is read
 
     def open(self, bound: Bound, cancel: Cancel) -> None:
