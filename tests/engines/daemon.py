@@ -60,6 +60,12 @@ class Daemon:
     socket: str
     version: str = "1.41"
 
+    @classmethod
+    def at(cls, socket: str) -> Daemon:
+        """The engine at this socket, spoken to in 1.41 where it still takes that, else in its least version."""
+        least = cls(socket, "").call("GET", "/version")["MinAPIVersion"]
+        return cls(socket, max("1.41", least, key=lambda version: [int(part) for part in version.split(".")]))
+
     def answer(
         self,
         method: str,
@@ -70,7 +76,7 @@ class Daemon:
         timeout: float = 60.0,
     ) -> Answer:
         """One call, whatever status comes back. A mapping goes as JSON, bytes as a tar archive."""
-        target = f"/v{self.version}{path}" + (f"?{urlencode(query)}" if query else "")
+        target = (f"/v{self.version}" if self.version else "") + path + (f"?{urlencode(query)}" if query else "")
         fields = {"Content-Type": "application/x-tar" if isinstance(body, bytes) else "application/json"}
         data = json.dumps(body).encode() if isinstance(body, Mapping) else body
         connection = _UnixConnection(self.socket, timeout)
@@ -94,7 +100,7 @@ class Daemon:
     def answers(self) -> bool:
         """Whether a daemon answers at the socket."""
         try:
-            return self.answer("GET", "/version", timeout=5).status == 200
+            return Daemon(self.socket, "").answer("GET", "/version", timeout=5).status == 200
         except (OSError, http.client.HTTPException):
             return False
 

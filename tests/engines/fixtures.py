@@ -5,24 +5,86 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from tests.engines.daemon import Daemon
 from tests.engines.images import ensure_busybox, ensure_scratch
+from tools import engines
+from tools.engines import NewEngine
 
 if TYPE_CHECKING:
     from dockpal_agent.engine import Engine
 
-__all__ = ["busybox", "daemon", "docker_socket", "engine", "labels", "scratch_image", "unique"]
+__all__ = [
+    "busybox",
+    "daemon",
+    "docker_compose",
+    "docker_socket",
+    "engine",
+    "labels",
+    "new_engine",
+    "new_engine_from_1_44",
+    "new_socket",
+    "scratch_image",
+    "unique",
+]
 
+OFFERED: Final = {"old": "", "new": "new_engine", "new-from-1.44": "new_engine_from_1_44"}  # id → fixture
 SESSION: Final = uuid.uuid4().hex[:8]  # names this run in labels and names, so that runs side by side do not meet
 
 
 @pytest.fixture(scope="session")
-def docker_socket() -> str:
-    """The path of the engine's socket: DOCKPAL_TEST_SOCKET, else Docker's own."""
+def new_engine() -> Iterator[NewEngine]:
+    """Debian sid's engine (28.5 or later), started for this run."""
+    with engines.new_engine() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def new_engine_from_1_44() -> Iterator[NewEngine]:
+    """The same engine, refusing API versions below 1.44 as 29 does."""
+    with engines.new_engine({"DOCKER_MIN_API_VERSION": "1.44"}) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def new_socket(new_engine: NewEngine) -> str:
+    """The path of the newer engine's socket."""
+    return new_engine.socket
+
+
+@pytest.fixture(scope="session")
+def docker_compose() -> Path:
+    """The docker compose program, to compare with."""
+    engines.unpack_new()
+    return engines.docker_compose()
+
+
+def pytest_report_header() -> list[str]:
+    """Which engines this run meets."""
+    socket = os.environ.get("DOCKPAL_TEST_SOCKET", "/var/run/docker.sock")
+    if not Daemon(socket).answers():
+        return [f"engine: none answers at {socket}"]
+    version = Daemon(socket, "").call("GET", "/version")
+    return [f"engines: {version['Version']}, API {version['ApiVersion']}, at {socket}; {engines.new_packages()}"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test marked `engines` runs once for every engine: its `docker_socket` and all that stands on it."""
+    if metafunc.definition.get_closest_marker("engines") and "docker_socket" in metafunc.fixturenames:
+        metafunc.parametrize("docker_socket", list(OFFERED), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def docker_socket(request: pytest.FixtureRequest) -> str:
+    """The engine's socket: DOCKPAL_TEST_SOCKET, else Docker's own; under the mark `engines`, each in turn."""
+    offered = OFFERED[getattr(request, "param", "old")]
+    if offered:
+        started: NewEngine = request.getfixturevalue(offered)
+        return started.socket
     path = os.environ.get("DOCKPAL_TEST_SOCKET", "/var/run/docker.sock")
     if not Daemon(path).answers():
         pytest.fail(f"no Docker Engine answers at {path}; `make test` starts one", pytrace=False)
@@ -32,7 +94,7 @@ def docker_socket() -> str:
 @pytest.fixture
 def daemon(docker_socket: str) -> Daemon:
     """The engine as tests look at it, with no code of the agent between."""
-    return Daemon(docker_socket)
+    return Daemon.at(docker_socket)
 
 
 @pytest.fixture

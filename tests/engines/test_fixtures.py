@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from tests.engines.daemon import Daemon
 from tests.engines.fixtures import SESSION
 from tests.engines.registry import Registry
+from tools.engines import NewEngine
 
 
+@pytest.mark.engines
 def test_what_a_test_made_is_gone_after_cleaning_and_what_others_made_stays(
     daemon: Daemon, busybox: str, unique: str
 ) -> None:
@@ -34,6 +39,23 @@ def test_busybox_runs_a_shell_and_scratch_has_none(
     assert daemon.exec(shell, "sh", "-c", "echo here") == b"here\n"
     assert b"not found" in daemon.exec(bare, "sh", "-c", "echo here")
     assert daemon.inspect(bare)["State"]["Running"]
+
+
+def test_the_newer_engine_is_newer_and_can_refuse_old_versions(
+    new_socket: str, new_engine_from_1_44: NewEngine
+) -> None:
+    version = Daemon(new_socket, "").call("GET", "/version")
+    print(f"the newer engine is {version['Version']}, API {version['ApiVersion']}")
+    assert int(version["Version"].split(".")[0]) >= 28
+    assert Daemon(new_socket, "1.41").answer("GET", "/info").status == 200
+    refused = Daemon(new_engine_from_1_44.socket, "1.41").answer("GET", "/info")
+    assert refused.status == 400
+    assert b"1.44" in refused.body
+
+
+def test_docker_compose_is_at_hand(docker_compose: Path) -> None:
+    ended = subprocess.run([str(docker_compose), "version", "--short"], capture_output=True, text=True, timeout=30)
+    assert ended.stdout.startswith("2.")
 
 
 @pytest.mark.parametrize(("auth", "status"), [("user", 200), ("", 500)])
