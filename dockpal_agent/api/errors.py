@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final, Optional
 
+from dockpal_agent.containers.own import Protected
 from dockpal_agent.engine import errors as engine
 
 __all__ = [
@@ -104,6 +105,7 @@ class NotAvailable(ApiError):
 # From error class to status, the most particular first. Docker's own refusals keep their meaning; what Docker or a
 # registry failed at is a bad gateway, what it was too slow for a gateway time-out.
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
+    (Protected, 409),
     (engine.BadParameter, 400),
     (engine.Denied, 403),
     (engine.NotFound, 404),

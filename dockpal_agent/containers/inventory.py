@@ -1,0 +1,149 @@
+"""The list of containers: one Engine call, and what Docker's events have taught (design rule 3).
+
+A list lacks only the restart policy, which an inspect has. It is kept until an event says that it may have changed. Two
+rules keep the cache from lying:
+
+- while the event stream is down, nothing is taken from it and nothing put in; a new stream begins with an empty one;
+- what an inspect said is kept only if no event has changed anything since before the inspect was sent (`_epoch`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Optional
+
+from dockpal_agent.containers import describe
+from dockpal_agent.containers.feed import Event, EventFeed
+from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.engine import Engine, EngineBroken, EngineError, EngineTimeout, NotFound, containers, segment
+
+__all__ = ["Inventory"]
+
+log = logging.getLogger(__name__)
+
+WORKERS: Final = 8  # inspects at a time
+INSPECT_WITHIN: Final = 3.0  # seconds; Docker may hold one container's lock for long while its list answers
+TURN_WITHIN: Final = 10.0  # seconds that a list waits for another one that asks for the same
+
+# Changes of what is kept: `update` may set the policy; `destroy` makes the entry useless (Podman says `remove`).
+TELLING: Final = frozenset({"update", "destroy", "remove"})
+
+
+class Inventory:
+    """Lists containers. `feed` tells of changes, `own` which container is the agent's."""
+
+    def __init__(self, engine: Engine, own: OwnContainer, feed: EventFeed) -> None:
+        self._engine: Final = engine
+        self._own: Final = own
+        self._feed: Final = feed
+        self._lock = threading.Lock()  # guards _policies and _epoch
+        self._policies: dict[str, str] = {}  # full id: restart policy
+        self._epoch = 0  # counts what may have made an answer that is under way a thing of the past
+        self._turn = threading.Lock()  # held by the list that asks for what is missing, so that others find it kept
+        feed.subscribe(self._on_event, self._on_gap)
+
+    def list(self, *, all: bool = False) -> list[dict[str, Any]]:
+        """ContainerInfo of the running containers, or of all. Raises EngineError.
+
+        One that was removed while it was asked about is left out; where Docker does not answer about one in time, its
+        restart policy is left out.
+        """
+        entries = containers.list_containers(self._engine, all=all)
+        policies = self._policies_of([str(entry.get("Id") or "") for entry in entries])
+        infos = []
+        for entry in entries:
+            container_id = str(entry.get("Id") or "")
+            if container_id in policies:
+                running = entry.get("State") == "running"
+                reason = self._own.protection(container_id, entry.get("Labels"), running)
+                infos.append(describe.summary(entry, policies[container_id], reason))
+        return infos
+
+    def forget(self, container_id: str) -> None:
+        """Drop what is known of a container (its full id) that the caller has just changed: events take a moment."""
+        with self._lock:
+            self._epoch += 1
+            self._policies.pop(container_id, None)
+
+    def _policies_of(self, ids: Sequence[str]) -> dict[str, Optional[str]]:
+        """{id: policy} of those that still exist, None for one that Docker does not answer about in time."""
+        known = self._known(ids)
+        if len(known) == len(ids):
+            return known
+        mine = self._turn.acquire(timeout=TURN_WITHIN)
+        try:
+            known = self._known(ids)
+            with self._lock:
+                epoch = self._epoch
+            connected = self._feed.connected  # read after the epoch: a stream that begins later changes it
+            learned = _inspect(self._engine, [container_id for container_id in ids if container_id not in known])
+            with self._lock:
+                if connected and epoch == self._epoch:
+                    self._policies.update({key: policy for key, policy in learned.items() if policy is not None})
+            return {**known, **learned}
+        finally:
+            if mine:
+                self._turn.release()
+
+    def _known(self, ids: Iterable[str]) -> dict[str, Optional[str]]:
+        if not self._feed.connected:
+            return {}
+        with self._lock:
+            return {key: self._policies[key] for key in ids if key in self._policies}
+
+    def _on_event(self, event: Event) -> None:
+        if event.kind == "container" and event.action in TELLING:
+            self.forget(event.id)
+
+    def _on_gap(self) -> None:
+        with self._lock:
+            self._epoch += 1
+            self._policies.clear()
+
+
+def _inspect(engine: Engine, ids: Sequence[str]) -> dict[str, Optional[str]]:
+    """The restart policies of these containers, asked for by several threads at a time. Raises EngineError."""
+    learned: dict[str, Optional[str]] = {}
+    failures: list[EngineError] = []
+    waiting = deque(ids)
+
+    def work() -> None:
+        while waiting and not failures:
+            try:
+                container_id = waiting.popleft()
+            except IndexError:  # another worker was faster
+                return
+            try:
+                learned[container_id] = _policy(engine, container_id)
+            except NotFound:
+                continue
+            except EngineError as error:
+                failures.append(error)
+
+    helpers = [
+        threading.Thread(target=work, name=f"inspect-{number}", daemon=True)
+        for number in range(1, min(WORKERS, len(ids)))
+    ]
+    for thread in helpers:
+        thread.start()
+    work()
+    for thread in helpers:
+        thread.join()  # bounded: each inspect is
+    if failures:
+        raise failures[0]
+    return learned
+
+
+def _policy(engine: Engine, container_id: str) -> Optional[str]:
+    """A container's restart policy; None when Docker does not answer about it in time. Raises NotFound, EngineError."""
+    try:
+        answer = engine.get(f"/containers/{segment(container_id)}/json", within=INSPECT_WITHIN).json()
+    except EngineTimeout:
+        log.warning("container %s: Docker does not answer about it within %g s", container_id[:12], INSPECT_WITHIN)
+        return None
+    if not isinstance(answer, dict):
+        raise EngineBroken("the Docker daemon's answer about a container is not an object")
+    return describe.restart_policy(answer)
