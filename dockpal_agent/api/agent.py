@@ -10,6 +10,7 @@ from dockpal_agent.containers.inventory import Inventory
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
+from dockpal_agent.images.pulls import Pulls
 
 __all__ = ["Agent"]
 
@@ -25,3 +26,4 @@ class Agent:
     events: EventFeed
     own: OwnContainer
     inventory: Inventory
+    pulls: Pulls

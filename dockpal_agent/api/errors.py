@@ -9,6 +9,7 @@ from typing import Final, Optional
 
 from dockpal_agent.containers.own import Protected
 from dockpal_agent.engine import errors as engine
+from dockpal_agent.images import errors as images
 
 __all__ = [
     "ApiError",
@@ -106,6 +107,14 @@ class NotAvailable(ApiError):
 # registry failed at is a bad gateway, what it was too slow for a gateway time-out.
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Protected, 409),
+    (images.InvalidReference, 400),
+    (images.InvalidCredentials, 400),
+    (images.RegistryDenied, 403),  # never 401: that would mean the agent's own token
+    (images.ImageNotFound, 404),
+    (images.ImageInUse, 409),
+    (images.RegistryLimited, 429),
+    (images.TooManyPulls, 503),
+    (images.ImageError, 502),
     (engine.BadParameter, 400),
     (engine.Denied, 403),
     (engine.NotFound, 404),

@@ -127,14 +127,19 @@ def prune(engine: Engine, filters: Optional[Filters] = None) -> dict[str, Any]:
 
 
 def distribution_inspect(
-    engine: Engine, reference: str, auth: Optional[str] = None, *, cancel: Optional[Cancel] = None
+    engine: Engine,
+    reference: str,
+    auth: Optional[str] = None,
+    *,
+    within: float = DISTRIBUTION_LIMIT,
+    cancel: Optional[Cancel] = None,
 ) -> dict[str, Any]:
     """Descriptor (with the digest) and platforms as the registry has them. Engine API: GET /distribution/{name}/json.
 
     Raises what the registry said: Denied, NotFound, DaemonFailed.
     """
     path = f"/distribution/{segment(reference)}/json"
-    answer = engine.get(path, headers=_auth(auth), ok=(200,), within=DISTRIBUTION_LIMIT, cancel=cancel)
+    answer = engine.get(path, headers=_auth(auth), ok=(200,), within=within, cancel=cancel)
     return object_of(answer.json())
 
 
