@@ -36,7 +36,7 @@ def meaning(error: EngineError, reference: Reference, auth: Optional[str]) -> Ex
     if not isinstance(error, EngineRefused):
         return error
     words = hide(str(error).strip(), auth)
-    if _LIMITED.search(words):
+    if error.status == 429 or _LIMITED.search(words):
         text = f"the registry {reference.domain} limits how often it may be asked; try again later"
         return RegistryLimited(f"{text} ({words})")
     if _NOT_THE_REGISTRY.search(words):
