@@ -89,7 +89,7 @@ class Stream:
         connection: Connection,
         response: http.client.HTTPResponse,
         cancel: Cancel,
-        release: Callable[[Connection, http.client.HTTPResponse], None],
+        release: Callable[[], None],
     ) -> None:
         self.status = response.status
         self.headers = response.headers
@@ -189,7 +189,9 @@ class Stream:
         if self._closed:
             return
         self._closed = True
-        self._release(self._connection, self._response)
+        if self._ended and not self._response.isclosed():
+            self._response.close()  # http.client before 3.12 does not notice a counted end by itself
+        self._release()
 
     @property
     def complete(self) -> bool:

@@ -38,18 +38,18 @@ def _only_what_is_needed() -> Iterator[None]:
     requests insists on certifi and idna when it is imported, though both serve only host names and TLS. The stand-ins
     are taken away again, so that whoever needs the real ones later gets them.
     """
-    absent = [name for name in ("certifi", "idna") if name not in sys.modules]
-    for name in absent:
-        sys.modules[name] = types.ModuleType(name)
-    if "certifi" in absent:
-        sys.modules["certifi"].where = lambda: "/etc/ssl/certs/ca-certificates.crt"  # type: ignore[attr-defined]
+    certifi = types.ModuleType("certifi")
+    certifi.where = lambda: "/etc/ssl/certs/ca-certificates.crt"  # type: ignore[attr-defined]
+    stand_ins = {"certifi": certifi, "idna": types.ModuleType("idna"), "chardet": None, "charset_normalizer": None}
+    absent = {name: module for name, module in stand_ins.items() if name not in sys.modules}
+    sys.modules.update(absent)  # type: ignore[arg-type]  # None makes an import of that name fail
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # RequestsDependencyWarning: no charset detection; JSON has no use for it
+            warnings.simplefilter("ignore")  # RequestsDependencyWarning, for want of charset detection
             yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
 
 
 if TYPE_CHECKING:
@@ -93,22 +93,21 @@ class Connection(UnixHTTPConnection):
 
     def open(self, bound: Bound, cancel: Cancel) -> None:
         """Connect. Raises EngineUnavailable, socket.timeout; returns unconnected when cancelled meanwhile."""
-        wire = BoundedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
+            self._wire = self.sock = wire = BoundedSocket(socket.AF_UNIX, socket.SOCK_STREAM)
             while not cancel.cancelled:
                 wire.settimeout(bound.left())
                 try:
                     wire.connect(self._socket_path)
-                    break
+                    return
                 except BlockingIOError:  # a unix socket with a full backlog does not wait, whatever the timeout
                     cancel.wait(BACKLOG_PAUSE)
         except socket.timeout:
-            wire.close()
+            self.close()
             raise
         except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            wire.close()
+            self.close()
             raise unavailable(self._socket_path, error) from error
-        self._wire = self.sock = wire
 
     def connect(self) -> None:
         """http.client calls this where nothing is connected; a connection of ours is opened or given up."""
@@ -136,8 +135,6 @@ class Connection(UnixHTTPConnection):
 
     def receive(self) -> http.client.HTTPResponse:
         """The answer's header, by http.client itself: urllib3's wrapping is of no use here and costs 20 µs."""
-        if self.sock is None:  # cancelled before it was connected
-            self.connect()
         return http.client.HTTPConnection.getresponse(self)
 
 
@@ -157,6 +154,14 @@ class Pool:
             if connection is None or connection.is_fresh():
                 return connection
             connection.close()
+
+    def drop_broken(self) -> bool:
+        """Whether the newest kept connection broke, which says that the daemon restarted: then none is kept."""
+        with self._lock:
+            broken = bool(self._idle) and not self._idle[-1].is_fresh()
+        if broken:
+            self.clear()
+        return broken
 
     def give(self, connection: Connection) -> None:
         """Keep a connection whose call is complete."""
