@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dockpal_agent.config import Config
-from dockpal_agent.containers.feed import EventFeed
 from dockpal_agent.containers.inventory import Inventory
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.engine import Engine
@@ -23,7 +22,6 @@ class Agent:
     version: str
     engine: Engine
     host: Host
-    events: EventFeed
     own: OwnContainer
     inventory: Inventory
     pulls: Pulls

@@ -1,0 +1,147 @@
+"""Puts the parts together, runs until a signal, and ends them in order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from dockpal_agent import __version__
+from dockpal_agent.api.agent import Agent
+from dockpal_agent.api.auth import Guard
+from dockpal_agent.api.router import Router
+from dockpal_agent.api.routes import ALIASES, ROUTES
+from dockpal_agent.api.service import Service
+from dockpal_agent.config import Config
+from dockpal_agent.containers.feed import EventFeed
+from dockpal_agent.containers.inventory import Inventory
+from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.engine import Engine
+from dockpal_agent.host import Host
+from dockpal_agent.images.pulls import Pulls
+from dockpal_agent.storage import make_private_directory
+
+__all__ = ["StartFailed", "house", "run"]
+
+log = logging.getLogger(__name__)
+
+STACK: Final = 1 << 20  # bytes of each thread's stack; below 512 KiB, nested JSON ends the process
+GRACE: Final = 8.0  # seconds for running answers at the end; Docker gives a container 10 s to stop
+
+
+class StartFailed(Exception):
+    """The agent cannot start; the text says what to do."""
+
+
+class Transport(Protocol):
+    """Direct or edge mode."""
+
+    def start(self) -> None:
+        """Begin to serve. Raises OSError, or an error of the transport's own, with a text for the user."""
+
+    def stop(self, deadline: float) -> object:
+        """No new requests; running ones get `deadline` seconds."""
+
+
+def run(config: Config, warnings: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT. Returns the exit code."""
+    threading.stack_size(STACK)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    for warning in warnings:
+        log.warning("configuration: %s", warning)
+    log.info("dockpal-agent %s starts in %s mode, Docker at %s", __version__, config.mode, config.docker_socket)
+    try:
+        with house(config) as service:
+            transport = _transport(config, service)
+            transport.start()
+            stop.wait()
+            log.info("stopping")
+            transport.stop(GRACE)
+    except StartFailed as failure:
+        log.error("the agent cannot start: %s", failure)
+        return 1
+    log.info("stopped")
+    return 0
+
+
+@contextlib.contextmanager
+def house(config: Config) -> Iterator[Service[Agent]]:
+    """Everything below the transports, started; ended in reverse order. Raises StartFailed."""
+    _make_directories(config)
+    with contextlib.ExitStack() as ending:
+        engine = Engine(config.docker_socket)
+        ending.callback(engine.close)
+        feed = EventFeed(engine)
+        own = OwnContainer(engine)
+        agent = Agent(
+            config=config,
+            version=__version__,
+            engine=engine,
+            host=Host(engine),
+            own=own,
+            inventory=Inventory(engine, own, feed),
+            pulls=Pulls(engine),
+        )
+        ending.callback(agent.pulls.close)
+        feed.start()
+        ending.callback(feed.stop)
+        agent.host.start()
+        ending.callback(agent.host.stop)
+        yield Service(Router(ROUTES, ALIASES), Guard(config.tokens), agent)
+
+
+def _make_directories(config: Config) -> None:
+    try:
+        make_private_directory(config.data_dir)
+        make_private_directory(config.state_dir)
+    except OSError as error:
+        hint = "make it writable for the agent's user, or name another with DOCKPAL_DATA_DIR"
+        raise StartFailed(f"{config.data_dir} cannot be made: {error.strerror}; {hint}") from error
+
+
+def _transport(config: Config, service: Service[Agent]) -> Transport:
+    """The transport of the mode; what the other one needs is not even loaded."""
+    return _edge(config, service) if config.mode == "edge" else _Direct(config, service)
+
+
+class _Direct:
+    """HTTPS (or HTTP) on the listen address."""
+
+    def __init__(self, config: Config, service: Service[Agent]) -> None:
+        from dockpal_agent.transport.direct.certificates import Certificate, CertificateError
+        from dockpal_agent.transport.direct.server import DirectServer
+
+        certificate = None
+        if config.direct_tls:
+            try:
+                certificate = Certificate.load_or_create(config.tls_cert_dir)
+            except (CertificateError, OSError) as error:
+                raise StartFailed(str(error)) from error
+            log.info("certificate: sha256 %s", certificate.fingerprint)
+        else:
+            log.warning("DOCKPAL_DIRECT_TLS=false: the token and everything else goes over the network unencrypted")
+        self._listen = config.direct_listen
+        self._server = DirectServer(
+            service, [config.direct_listen], tls=certificate, max_connections=config.max_connections
+        )
+
+    def start(self) -> None:
+        """Listen. Raises StartFailed."""
+        try:
+            self._server.start()
+        except OSError as error:
+            raise StartFailed(f"{error}; choose another address with DOCKPAL_DIRECT_LISTEN") from error
+        log.info("listening on %s:%d", self._listen.host or "*", self._server.port)
+
+    def stop(self, deadline: float) -> object:
+        """Stop listening and let answers end."""
+        return self._server.stop(deadline)
+
+
+def _edge(config: Config, service: Service[Agent]) -> Any:
+    raise StartFailed("edge mode is not there yet")
