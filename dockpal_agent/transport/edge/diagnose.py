@@ -5,16 +5,18 @@ The token is not sent: the Server would take the newcomer for this agent's line 
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Callable, Final, Optional
 
 from dockpal_agent.transport.edge.address import Address
-from dockpal_agent.transport.edge.dial import Trust, connect, resolve, secure, tunnel, upgrade
+from dockpal_agent.transport.edge.dial import Resolved, Trust, connect, resolve, secure, tunnel, upgrade
 from dockpal_agent.transport.edge.errors import LineError
-from dockpal_agent.transport.edge.proxy import proxy_for
+from dockpal_agent.transport.edge.proxy import Proxy, proxy_for
 
 __all__ = ["Check", "diagnose"]
 
@@ -24,52 +26,104 @@ CLOSE_WITHIN: Final = 1.0  # seconds
 
 @dataclass(frozen=True)
 class Check:
-    """One step. `text` says what was found, or what to do."""
+    """One step: what was found, and what to do where the text does not say it already."""
 
     name: str
     ok: bool
     text: str
+    remedy: str = ""
 
 
-def diagnose(server: str, trust: Trust, environ: Mapping[str, str], within: float = WITHIN) -> Iterator[Check]:
+def diagnose(
+    server: str,
+    *,
+    ca_file: Optional[Path] = None,
+    verify: bool = True,
+    environ: Mapping[str, str] = os.environ,
+    within: float = WITHIN,
+) -> Iterator[Check]:
     """Address, proxy where there is one, name, TCP, TLS, upgrade, in this order; the first that fails is the last."""
     try:
         address = Address.parse(server)
     except ValueError as error:
-        yield Check("address", False, str(error))
+        yield Check("address", False, str(error), "write DOCKPAL_EDGE_SERVER like wss://dockpal.example.com:3012")
         return
     yield Check("address", True, address.url)
-    step = "proxy"
-    sock: socket.socket
-    until = time.monotonic() + within
+    way = _Way(address, Trust(ca_file, verify), environ, time.monotonic() + within)
     try:
-        proxy = proxy_for(address, environ)
-        host, port = (address.host, address.port) if proxy is None else (proxy.host, proxy.port)
-        step = "name"
-        found = resolve(host, port)
-        yield Check(step, True, f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in found))}")
-        step = "tcp"
-        sock = connect(found, until)
-        try:
-            yield Check(step, True, f"connected to {sock.getpeername()[0]} port {port}")
-            if proxy is not None:
-                step = "proxy"
-                tunnel(sock, address, proxy, until)
-                yield Check(step, True, f"{proxy.host}:{proxy.port} connects to {address.authority}")
-            if address.secure:
-                step = "tls"
-                tls = secure(sock, address, trust, until)
-                sock = tls
-                trusted = "its certificate is trusted" if trust.verify else "its certificate is not verified"
-                yield Check(step, True, f"{tls.version()}, {trusted}")
-            step = "upgrade"
-            connection = upgrade(sock, address, until, patience=CLOSE_WITHIN)
+        for name, step in way.steps:
             try:
-                connection.send_close(1000, CLOSE_WITHIN)
-            finally:
-                connection.release()
-            yield Check(step, True, f"the Server takes the line (Origin {address.origin}); the token was not tried")
+                found = step()
+            except LineError as error:
+                yield Check(name, False, str(error))
+                return
+            if found:
+                yield Check(name, True, found)
+    finally:
+        way.close()
+
+
+class _Way:
+    """The way to the Server, as far as it has been gone. Each step says what it found, "" where there is none to take."""
+
+    def __init__(self, address: Address, trust: Trust, environ: Mapping[str, str], until: float) -> None:
+        self._address: Final = address
+        self._trust: Final = trust
+        self._environ: Final = environ
+        self._until: Final = until
+        self._proxy: Optional[Proxy] = None
+        self._found: Resolved = ()
+        self._sock: Optional[socket.socket] = None
+        self.steps: Final[tuple[tuple[str, Callable[[], str]], ...]] = (
+            ("proxy", self._choose_proxy),
+            ("name", self._resolve),
+            ("tcp", self._connect),
+            ("tunnel", self._tunnel),
+            ("tls", self._secure),
+            ("upgrade", self._upgrade),
+        )
+
+    def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+    def _choose_proxy(self) -> str:
+        self._proxy = proxy_for(self._address, self._environ)
+        return "" if self._proxy is None else f"{self._proxy.host}:{self._proxy.port}, from the environment"
+
+    def _resolve(self) -> str:
+        host, port = self._next_hop()
+        self._found = resolve(host, port)
+        return f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in self._found))}"
+
+    def _connect(self) -> str:
+        self._sock = connect(self._found, self._until)
+        return f"connected to {self._sock.getpeername()[0]} port {self._next_hop()[1]}"
+
+    def _tunnel(self) -> str:
+        if self._proxy is None or self._sock is None:
+            return ""
+        tunnel(self._sock, self._address, self._proxy, self._until)
+        return f"the proxy connects to {self._address.authority}"
+
+    def _secure(self) -> str:
+        if not self._address.secure or self._sock is None:
+            return ""
+        again = None if self._proxy is not None else lambda: connect(self._found, self._until)
+        tls = secure(self._sock, self._address, self._trust, self._until, reach_again=again)
+        self._sock = tls
+        return f"{tls.version()}, the certificate is {'trusted' if self._trust.verify else 'NOT verified'}"
+
+    def _upgrade(self) -> str:
+        if self._sock is None:
+            return ""
+        connection = upgrade(self._sock, self._address, self._until, patience=CLOSE_WITHIN)
+        try:
+            connection.send_close(1000, CLOSE_WITHIN)
         finally:
-            sock.close()
-    except LineError as error:
-        yield Check(step, False, str(error))
+            connection.release()
+        return f"the Server takes the line (Origin {self._address.origin}); the token was not tried"
+
+    def _next_hop(self) -> tuple[str, int]:
+        hop = self._address if self._proxy is None else self._proxy
+        return hop.host, hop.port

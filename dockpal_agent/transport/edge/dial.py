@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Final, Optional
 
 from websocket import WebSocketBadStatusException, WebSocketException
@@ -33,7 +34,7 @@ from dockpal_agent.transport.edge.errors import (
 from dockpal_agent.transport.edge.proxy import Proxy, proxy_for
 from dockpal_agent.transport.edge.wire import Wire
 
-__all__ = ["Trust", "connect", "dial", "resolve", "secure", "tunnel", "upgrade"]
+__all__ = ["Resolved", "Trust", "connect", "dial", "resolve", "secure", "tunnel", "upgrade"]
 
 HEADER_LIMIT: Final = 65536  # bytes of an answer to the opening handshake, body included
 TUNNEL_LIMIT: Final = 16384  # bytes of a proxy's answer
@@ -47,9 +48,9 @@ Watcher = Callable[[socket.socket], None]  # told of each socket, so that anothe
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom to trust: the authorities in `ca_file`, the system's where it is "", or anybody."""
+    """Whom to trust: the authorities in `ca_file`, the system's where it is None, or anybody."""
 
-    ca_file: str = ""
+    ca_file: Optional[Path] = None
     verify: bool = True
 
 
@@ -212,7 +213,7 @@ def _context(trust: Trust) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return context
-    if not trust.ca_file:
+    if trust.ca_file is None:
         context.load_default_certs()
         return context
     try:

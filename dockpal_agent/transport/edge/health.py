@@ -13,7 +13,7 @@ from typing import Any, Final
 from dockpal_agent.storage import make_private_directory, read_json, write_json
 from dockpal_agent.transport.edge.state import State
 
-__all__ = ["FILE", "Health", "LineRecord", "read_health"]
+__all__ = ["FILE", "Health", "LineRecord", "edge_health"]
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +25,14 @@ _SLACK: Final = 60.0  # seconds beyond three heartbeats until the record of a li
 class LineRecord:
     """Writes the record: at each move of the line, and its time of change at each heartbeat. For the line's threads."""
 
-    def __init__(self, state_dir: Path, server: str, heartbeat: float) -> None:
+    def __init__(self, state_dir: Path, server: str) -> None:
         self._path: Final = state_dir / FILE
         self._server: Final = server
-        self._heartbeat: Final = heartbeat
         self._failed = False
 
     def write(self, state: State, since: float, error: str) -> None:
         """Record `state`, since when (unix seconds), and why there is no line ("" for none). Never raises."""
-        value = {
-            "state": state.value,
-            "since": since,
-            "error": error,
-            "server": self._server,
-            "heartbeat": self._heartbeat,
-        }
+        value = {"state": state.value, "since": since, "error": error, "server": self._server}
         try:
             make_private_directory(self._path.parent)
             write_json(self._path, value)
@@ -64,12 +57,15 @@ class LineRecord:
 class Health:
     """Whether the line is up, and one line that says since when, or why not."""
 
-    connected: bool
+    ok: bool
     text: str
 
 
-def read_health(state_dir: Path) -> Health:
-    """What the record says now. Never raises for a record that is missing or damaged: that is not being connected."""
+def edge_health(state_dir: Path, heartbeat: float) -> Health:
+    """What the record says now; `heartbeat` is seconds between two signs of life.
+
+    Never raises: a record that is missing or damaged is that of a line that is not connected.
+    """
     path = state_dir / FILE
     try:
         value = read_json(path)
@@ -78,20 +74,16 @@ def read_health(state_dir: Path) -> Health:
         return Health(False, f"{path} cannot be read: {error}")
     if not isinstance(value, Mapping):
         return Health(False, f"the line has not been tried yet: there is no {path}")
-    return _judge(value, time.time() - touched)
+    return _judge(value, heartbeat, time.time() - touched)
 
 
-def _judge(value: Mapping[str, Any], age: float) -> Health:
+def _judge(value: Mapping[str, Any], heartbeat: float, age: float) -> Health:
     state, server, error = (str(value.get(name) or "") for name in ("state", "server", "error"))
     if state not in _UP:
         return Health(False, f"not connected to {server} ({state}): {error or 'no attempt has ended yet'}")
-    heartbeat, since = (_number(value.get(name)) for name in ("heartbeat", "since"))
     if age > 3 * heartbeat + _SLACK:
         return Health(False, f"the line to {server} gave no sign of life for {age:.0f} s: the agent hangs or has ended")
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
+    since = value.get("since")
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since if isinstance(since, (int, float)) else 0))
     waiting = "" if state == State.SERVING.value else ", and waiting for the Server's first request"
     return Health(True, f"connected to {server} since {stamp}{waiting}")
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -41,7 +41,7 @@ _NOT_VERIFIED: Final = (
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Plain values. `tokens` are the forms to try, the likely one first; times are seconds; `ca_file` "" for none."""
+    """Plain values. `tokens` are the forms to try, the likely one first; times are seconds."""
 
     server: str
     tokens: tuple[str, ...] = field(repr=False)
@@ -49,7 +49,7 @@ class EdgeSettings:
     version: str
     reconnect: float = 5.0
     heartbeat: float = 30.0
-    ca_file: str = ""
+    ca_file: Optional[Path] = None
     verify: bool = True
     limits: Limits = Limits()
 
@@ -66,7 +66,7 @@ class EdgeLine:
         self._trust: Final = Trust(settings.ca_file, settings.verify)
         self._backoff: Final = backoff or Backoff(settings.reconnect)
         self._serving: Final = Serving(service, settings.limits)
-        self._record: Final = LineRecord(settings.state_dir, self._address.base, settings.heartbeat)
+        self._record: Final = LineRecord(settings.state_dir, self._address.base)
         self._machine: Final = Machine()
         self._since = time.time()
         self._error = ""
