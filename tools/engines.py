@@ -22,7 +22,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Optional
 
-__all__ = ["EngineProblem", "NewEngine", "docker_compose", "main", "new_engine", "ready", "unpack_new", "wanting"]
+__all__ = [
+    "PROGRAMS",
+    "EngineProblem",
+    "NewEngine",
+    "docker_compose",
+    "install",
+    "main",
+    "new_engine",
+    "new_packages",
+    "ready",
+    "start_engine",
+    "unpack_new",
+    "wanting",
+]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SOCKET: Final = Path("/var/run/docker.sock")
@@ -63,7 +76,10 @@ def wanting(programs: Mapping[str, str]) -> list[str]:
 
 
 def _which(program: str) -> Optional[str]:
-    return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    if found == "/bin/busybox" and b"ld-linux" in Path(found).read_bytes():
+        return None  # the package busybox: not static, so of no use as an image
+    return found
 
 
 def install(packages: list[str]) -> None:
@@ -157,10 +173,18 @@ def unpack_new() -> None:
         raise EngineProblem(f"Debian sid's engine could not be had for the tests: {words}") from error
     for program in ("bin/containerd", "bin/containerd-shim-runc-v2", "sbin/dockerd", "sbin/docker-proxy"):
         (NEW / "programs" / Path(program).name).symlink_to(NEW / "unpacked" / "usr" / program)
-    for package in NEW.glob("*.deb"):
+    packages = sorted(NEW.glob("*.deb"))
+    versions = ", ".join(" ".join(package.name.split("_")[:2]) for package in packages)
+    for package in packages:
         package.unlink()
     shutil.rmtree(NEW / "lists")
-    (NEW / "complete").touch()
+    (NEW / "complete").write_text(versions)
+
+
+def new_packages() -> str:
+    """What was unpacked, for people: `containerd 2.1.9, docker-compose 2.40.3, docker.io 28.5.2`."""
+    mark = NEW / "complete"
+    return mark.read_text() if mark.exists() else "the newer engine is not unpacked yet"
 
 
 def _quietly(command: list[str]) -> None:

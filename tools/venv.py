@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
 import venv
 from pathlib import Path
+from typing import Optional
+
+from tools.engines import EngineProblem, install
 
 __all__ = ["ensure", "main"]
 
 
-def ensure(folder: Path, lock: Path, python: str = sys.executable) -> Path:
-    """The interpreter of `folder`, with everything of `lock` in it, hashes checked; nothing is done twice.
+def ensure(folder: Path, lock: Optional[Path] = None, python: str = sys.executable) -> Path:
+    """The interpreter of `folder`, with pip and everything of `lock` in it, hashes checked; nothing is done twice.
 
     Raises CalledProcessError with pip's words on stderr.
     """
-    wanted = lock.read_bytes()
+    wanted = lock.read_bytes() if lock else b""
     mark = folder / ".installed"
     interpreter = folder / "bin" / "python"
     if interpreter.exists() and mark.exists() and mark.read_bytes() == wanted:
         return interpreter
     if not interpreter.exists():
         _create(folder, python)
-    command = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, "--require-hashes", "-r", str(lock)], check=True, stdin=subprocess.DEVNULL, timeout=900)
+    if lock:
+        command = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command += ["--require-hashes", "-r", str(lock)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=900)
     mark.write_bytes(wanted)
     return interpreter
 
 
 def _create(folder: Path, python: str) -> None:
+    if python == sys.executable and importlib.util.find_spec("ensurepip") is None:  # Debian packs it apart
+        install(["python3-venv"])
     if python == sys.executable:
         venv.create(folder, with_pip=True)
         return
@@ -39,7 +47,14 @@ def _create(folder: Path, python: str) -> None:
 
 def main(arguments: list[str]) -> int:
     folder, lock, *rest = arguments
-    ensure(Path(folder), Path(lock), *rest)
+    try:
+        ensure(Path(folder), Path(lock), *rest)
+    except EngineProblem as problem:
+        print(f"venv: {problem}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"venv: pip ended with {error.returncode}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -41,11 +41,10 @@ def test_busybox_runs_a_shell_and_scratch_has_none(
     assert daemon.inspect(bare)["State"]["Running"]
 
 
-def test_the_newer_engine_is_newer_and_can_refuse_old_versions(
+def test_the_newer_engine_can_refuse_old_versions(
     new_socket: str, new_engine_from_1_44: NewEngine
 ) -> None:
     version = Daemon(new_socket, "").call("GET", "/version")
-    print(f"the newer engine is {version['Version']}, API {version['ApiVersion']}")
     assert int(version["Version"].split(".")[0]) >= 28
     assert Daemon(new_socket, "1.41").answer("GET", "/info").status == 200
     refused = Daemon(new_engine_from_1_44.socket, "1.41").answer("GET", "/info")
