@@ -109,7 +109,12 @@ def _say(command: list[str], environment: dict[str, str]) -> None:
     if not plain:
         ended = subprocess.run([*command, "fingerprint"], env=environment, capture_output=True, text=True, timeout=30)
         print(f"fingerprint  {ended.stdout.strip() or ended.stderr.strip()}")
-    print(f"\ncurl {'' if plain else '-k '}-H 'Authorization: Bearer {token}' {url}/agent/docker/containers")
+    certificate = Path(
+        environment.get("DOCKPAL_TLS_CERT_DIR") or f"{environment['DOCKPAL_DATA_DIR']}/certs", "agent.crt"
+    )
+    print(
+        f"\ncurl {'' if plain else f'--cacert {certificate} '}-H 'Authorization: Bearer {token}' {url}/agent/docker/containers"
+    )
 
 
 def stop() -> bool:

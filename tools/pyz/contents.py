@@ -20,11 +20,14 @@ ROOT: Final = HERE.parent.parent
 UNUSED: Final = re.compile(
     r"""(^|/)(tests?|__pycache__)/ | \.pyi$ | (^|/)py\.typed$ | \.so$
     | ^psutil/_ps(aix|bsd|osx|sunos|windows)\.py$
-    | ^urllib3/contrib/(emscripten/|pyopenssl\.py|socks\.py)
+    | ^urllib3/contrib/(emscripten/|pyopenssl\.py|socks\.py) | ^urllib3/http2/connection\.py$
     | ^requests/help\.py$ | ^websocket/_wsdump\.py$ | ^[^/]+\.data/
     """,
     re.VERBOSE,
 )
+# urllib3 asks for the version of h2 through importlib.metadata, which brings csv, zipfile and more into memory, to refuse
+# HTTP/2, which nobody asks for: connection.py only needs the package's `probe`.
+INSTEAD: Final[Mapping[str, bytes]] = {"urllib3/http2/__init__.py": b""}
 _LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|COPYING|NOTICE)[^/]*)$", re.IGNORECASE)
 
 
@@ -37,7 +40,7 @@ def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
         files.update((name, data) for name, data in wheel.files() if name.endswith(".py") and not UNUSED.search(name))
     # zipimport knows no namespace packages (`ruamel` is one): every folder gets its __init__.py.
     folders = {parent.as_posix() for name in files for parent in PurePosixPath(name).parents} - {"."}
-    return {**{f"{folder}/__init__.py": b"" for folder in folders}, **files}
+    return {**{f"{folder}/__init__.py": b"" for folder in folders}, **files, **INSTEAD}
 
 
 def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterable[Bytecode]) -> dict[str, bytes]:
