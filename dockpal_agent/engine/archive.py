@@ -90,7 +90,8 @@ def put(
     """Unpack a tar (bytes, a file, or pieces) into a directory that exists. Engine API: PUT /containers/{id}/archive.
 
     Not atomic: broken off, it leaves a mixture where a file was. With `keep_kind` a directory is not replaced by a file
-    nor a file by a directory. Raises NotFound, BadParameter where `directory` is none, Denied for a read-only one.
+    nor a file by a directory. Raises NotFound, Denied for a read-only one, and another EngineRefused
+    where `directory` is none.
     """
     query = {"path": directory}
     if keep_kind:

@@ -105,7 +105,7 @@ class Connection(UnixHTTPConnection):
         except socket.timeout:
             self.close()
             raise
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        except OSError as error:
             self.close()
             raise unavailable(self._socket_path, error) from error
 
@@ -180,7 +180,7 @@ class Pool:
             connection.close()
 
 
-def unavailable(path: str, error: Exception) -> EngineUnavailable:
+def unavailable(path: str, error: OSError) -> EngineUnavailable:
     """What a failed connect means and what can be done about it."""
     if isinstance(error, FileNotFoundError):
         return EngineUnavailable(
@@ -189,7 +189,7 @@ def unavailable(path: str, error: Exception) -> EngineUnavailable:
         )
     if isinstance(error, PermissionError):
         return EngineUnavailable(_no_permission(path))
-    if _is_directory(path):
+    if os.path.isdir(path):
         return EngineUnavailable(
             f"{path} is a directory, not a socket: Docker makes one where the mounted path did not exist; "
             "start Docker, remove the directory, and mount the socket again"
@@ -197,13 +197,6 @@ def unavailable(path: str, error: Exception) -> EngineUnavailable:
     if isinstance(error, ConnectionRefusedError):
         return EngineUnavailable(f"nothing listens at {path}: the Docker daemon is not running")
     return EngineUnavailable(f"cannot connect to Docker at {path}: {error}")
-
-
-def _is_directory(path: str) -> bool:
-    try:
-        return os.path.isdir(path)
-    except ValueError:  # a NUL in the path
-        return False
 
 
 def _no_permission(path: str) -> str:

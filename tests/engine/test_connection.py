@@ -1,0 +1,71 @@
+"""What a socket that cannot be reached says, and what can be done about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dockpal_agent.engine import Engine, EngineUnavailable
+from dockpal_agent.engine.connection import unavailable
+
+
+def words(path: object) -> str:
+    with pytest.raises(EngineUnavailable) as caught:
+        Engine(str(path)).get("/info")
+    return str(caught.value)
+
+
+def test_a_missing_socket_names_the_mount_that_is_missing(tmp_path: Path) -> None:
+    text = words(tmp_path / "docker.sock")
+    assert f"there is no Docker socket at {tmp_path}/docker.sock" in text
+    assert f"-v /var/run/docker.sock:{tmp_path}/docker.sock" in text
+
+
+def test_a_directory_in_the_place_of_the_socket_is_told_from_a_daemon_that_is_down(tmp_path: Path) -> None:
+    assert "is a directory, not a socket" in words(tmp_path)
+
+
+def test_a_socket_that_nobody_serves_is_a_daemon_that_does_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as left_behind:
+        left_behind.bind(str(path))
+    assert words(path) == f"nothing listens at {path}: the Docker daemon is not running"
+
+
+def test_a_path_that_no_socket_can_have_is_unavailable_too(tmp_path: Path) -> None:
+    assert "cannot connect to Docker" in words(tmp_path / ("x" * 150))
+
+
+def test_a_socket_that_may_not_be_opened_tells_whose_it_is_and_who_we_are(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        path.chmod(0o660)
+        os.chown(path, 0, 4711)
+        for directory in [tmp_path, *tmp_path.parents][:-1]:
+            directory.chmod(stat.S_IMODE(directory.stat().st_mode) | 0o011)
+        code = (
+            "import os, sys\n"
+            "from dockpal_agent.engine import Engine, EngineUnavailable\n"
+            "os.setgroups([4242]); os.setgid(4243); os.setuid(4244)\n"
+            "try: Engine(sys.argv[1]).get('/info')\n"
+            "except EngineUnavailable as error: print(error)\n"
+        )
+        command = [sys.executable, "-c", code, str(path)]
+        text = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert "belongs to user 0, group 4711 (mode 0660)" in text
+    assert "this process runs as user 4244, groups 4242, 4243" in text
+    assert "--group-add 4711" in text
+
+
+def test_a_socket_out_of_sight_still_tells_who_we_are(tmp_path: Path) -> None:
+    text = str(unavailable(str(tmp_path / "none"), PermissionError()))
+    assert text.startswith("no permission to reach the Docker socket")
+    assert f"user {os.geteuid()}" in text
