@@ -9,6 +9,7 @@ from typing import Final, Optional
 
 from dockpal_agent.containers.own import Protected
 from dockpal_agent.engine import errors as engine
+from dockpal_agent.files import errors as files
 from dockpal_agent.images import errors as images
 
 __all__ = [
@@ -107,6 +108,16 @@ class NotAvailable(ApiError):
 # registry failed at is a bad gateway, what it was too slow for a gateway time-out.
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Protected, 409),
+    (files.BadPath, 400),
+    (files.WrongKind, 400),
+    (files.ProtectedPath, 403),
+    (files.PathNotFound, 404),
+    (files.OutOfReach, 409),
+    (files.TooLarge, 413),
+    (files.NoProgram, 501),
+    (files.TooSlow, 504),
+    (files.SpoolFull, 507),
+    (files.FilesError, 502),
     (images.InvalidReference, 400),
     (images.InvalidCredentials, 400),
     (images.RegistryDenied, 403),  # never 401: that would mean the agent's own token

@@ -1,0 +1,190 @@
+"""Files of containers: list, read, write, upload, download, delete."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Optional
+from urllib.parse import quote
+
+from dockpal_agent.api import multipart
+from dockpal_agent.api.agent import Agent
+from dockpal_agent.api.errors import BadRequest
+from dockpal_agent.api.messages import ByteStream, Json, Request, Response
+from dockpal_agent.api.router import Route
+from dockpal_agent.files.deletion import delete
+from dockpal_agent.files.errors import TooLarge
+from dockpal_agent.files.listing import list_directory
+from dockpal_agent.files.reading import open_file, read_text
+from dockpal_agent.files.spool import Spool, directory_for
+from dockpal_agent.files.writing import write
+
+__all__ = ["ROUTES", "disposition"]
+
+ENVELOPE: Final = 64 << 10  # bytes around the content: field names, container, path
+ESCAPED: Final = 6  # bytes of JSON that one byte of content takes at the most (\u0000)
+
+_CONTAINER: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII)
+_PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$&'()+,\-.;=@\[\]^_`{}~]+", re.ASCII)
+
+
+def list_files(agent: Agent, request: Request) -> Response:
+    """GET /docker/files?container=&path= (default /) -> [{"name", "size": "<bytes>", "is_dir", …}]."""
+    entries = list_directory(agent.engine, _container(request.query), request.query.get("path") or "/")
+    return Json([entry.as_json() for entry in entries])
+
+
+def read(agent: Agent, request: Request) -> Response:
+    """GET /docker/files/read?container=&path= -> {"content", "encoding": "utf-8"|"base64", "binary", "size"}."""
+    return Json(read_text(agent.engine, _container(request.query), _path(request.query)))
+
+
+def download(agent: Agent, request: Request) -> Response:
+    """GET /docker/files/download?container=&path= -> the bytes, as an attachment named like the file."""
+    path = _path(request.query)
+    file = open_file(agent.engine, _container(request.query), path)
+    headers = {
+        "Content-Disposition": disposition(path.rstrip("/").rpartition("/")[2]),
+        "X-Content-Type-Options": "nosniff",
+    }
+    return ByteStream(file.chunks, length=file.size, headers=headers, close=file.close)
+
+
+def write_file(agent: Agent, request: Request) -> Response:
+    """POST /docker/files/write {"container", "path", "content", "encoding"?: "base64"} -> {"status": "written"}."""
+    body = _write_body(agent, request)
+    return _written(agent, _container(body), body)
+
+
+def write_container_file(agent: Agent, request: Request) -> Response:
+    """POST /docker/containers/:id/files/write {"path", "content", "encoding"?} -> {"status": "written"}."""
+    return _written(agent, _container({"container": request.path["id"]}), _write_body(agent, request))
+
+
+def upload(agent: Agent, request: Request) -> Response:
+    """POST /docker/files/upload, multipart: file, container, path, in any order -> {"status": "uploaded"}.
+
+    `path` is the full target path, or a directory (it ends in a slash, or is one), which gets the file by its own name.
+    """
+    limit = agent.config.upload_limit
+    if request.body.length is not None and request.body.length > limit + ENVELOPE:
+        raise _too_large(limit)
+    fields: dict[str, str] = {name: request.query[name] for name in ("container", "path") if name in request.query}
+    filename: Optional[str] = None
+    with Spool(directory_for(agent.config.data_dir)) as spool:
+        for part in multipart.parts(request.body):
+            if part.name == "file" and filename is None:
+                filename = part.filename or ""
+                _receive(part, spool, limit)
+            elif part.name in ("container", "path"):
+                fields[part.name] = part.text()
+        if filename is None:
+            raise BadRequest(f"file is required (max {_megabytes(limit)})")
+        _put(agent, _container(fields), _path(fields), spool, filename or None)
+    return Json({"status": "uploaded"})
+
+
+def remove(agent: Agent, request: Request) -> Response:
+    """DELETE /docker/files?container=&path= -> {"status": "deleted"}; directories with all that is in them."""
+    delete(agent.engine, _container(request.query), _path(request.query))
+    return Json({"status": "deleted"})
+
+
+def disposition(filename: str) -> str:
+    """`attachment` with the file's name, which may hold anything (RFC 6266, RFC 8187).
+
+    A name of harmless characters stands as it is; another one gets a readable stand-in for old clients beside the exact
+    form. Nothing in it can end the quotes or the header's line.
+    """
+    plain = "".join(character if _PLAIN.fullmatch(character) else "_" for character in filename) or "download"
+    value = f'attachment; filename="{plain}"'
+    if plain == filename:
+        return value
+    exact = quote(filename.encode("utf-8", "surrogateescape"), safe="!#$&+-.^_`|~")
+    return f"{value}; filename*=UTF-8''{exact}"
+
+
+def _receive(part: multipart.Part, spool: Spool, limit: int) -> None:
+    for chunk in part.chunks:
+        if spool.size + len(chunk) > limit:
+            raise _too_large(limit)
+        spool.write(chunk)
+
+
+def _write_body(agent: Agent, request: Request) -> dict[str, Any]:
+    return request.json(agent.config.upload_limit * ESCAPED + ENVELOPE)
+
+
+def _written(agent: Agent, container: str, body: Mapping[str, Any]) -> Response:
+    data = _content(body)
+    if len(data) > agent.config.upload_limit:
+        raise _too_large(agent.config.upload_limit)
+    path = _path(body)
+    with Spool(directory_for(agent.config.data_dir)) as spool:
+        spool.write(data)
+        _put(agent, container, path, spool, None)
+    return Json({"status": "written"})
+
+
+def _content(body: Mapping[str, Any]) -> bytes:
+    """The bytes to write. An absent content is refused: to empty a file must be said."""
+    content, encoding = body.get("content"), body.get("encoding") or "utf-8"
+    if not isinstance(content, str):
+        raise BadRequest("content is required, as a string")
+    if encoding == "base64":
+        try:
+            return base64.b64decode(content, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadRequest("content is not base64") from error
+    if encoding != "utf-8":
+        raise BadRequest("encoding must be utf-8 or base64")
+    try:
+        return content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRequest("content is not valid Unicode") from error
+
+
+def _put(agent: Agent, container: str, path: str, spool: Spool, name: Optional[str]) -> None:
+    directory = directory_for(agent.config.data_dir)
+    write(agent.engine, container, path, spool, name=name, spool_directory=directory)
+
+
+def _container(values: Mapping[str, Any]) -> str:
+    name = values.get("container")
+    if not isinstance(name, str) or not name:
+        raise BadRequest("container is required")
+    if _CONTAINER.fullmatch(name) is None:
+        raise BadRequest("a container id or name is 1 to 255 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _path(values: Mapping[str, Any]) -> str:
+    path = values.get("path")
+    if not isinstance(path, str) or not path:
+        raise BadRequest("path is required")
+    return path
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"file too large (max {_megabytes(limit)})")
+
+
+def _megabytes(limit: int) -> str:
+    """`50MB`: the texts of the original agent, with the limit that is configured."""
+    for unit, size in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
+        if limit >= size and limit % size == 0:
+            return f"{limit // size}{unit}"
+    return f"{limit} bytes"
+
+
+ROUTES: Final[tuple[Route[Agent], ...]] = (
+    Route("GET", "/docker/files", list_files),
+    Route("GET", "/docker/files/read", read),
+    Route("GET", "/docker/files/download", download),
+    Route("POST", "/docker/files/write", write_file),
+    Route("POST", "/docker/files/upload", upload, content=("multipart/form-data",)),
+    Route("DELETE", "/docker/files", remove),
+    Route("POST", "/docker/containers/:id/files/write", write_container_file),
+)
