@@ -10,6 +10,7 @@ import enum
 import socket
 import threading
 import time
+from collections import Counter
 from typing import Callable, Final, Optional
 
 __all__ = ["Admission", "Connection", "Connections", "Phase"]
@@ -53,8 +54,7 @@ class Connections:
     """All connections of a server, at most `most`, and `refusals` more that are being told to come back later.
 
     Past the cap, a kept-alive connection without a request gives way, then one that has not asked for anything for a
-    second; only when all others are at work is the newcomer refused. One address holds half of the places at most with
-    connections that have not asked yet: its oldest give way.
+    second (of the address that has most of them); only when all are at work is the newcomer refused.
     """
 
     def __init__(self, most: int, refusals: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,10 +70,12 @@ class Connections:
     def admit(self, accepted: socket.socket, peer: str) -> Connection:
         """Decide about a new connection; its `admission` tells. Never waits."""
         connection = Connection(accepted, peer, self._clock())
+        victim = None
         with self._lock:
-            victims = self._make_room(peer)
+            if len(self._admitted) >= self._most:
+                victim = self._evict()
             connection.admission = self._place(connection)
-        for victim in victims:
+        if victim is not None:
             _cut(victim.socket)
         return connection
 
@@ -86,36 +88,29 @@ class Connections:
             return Admission.REFUSED
         return Admission.DROPPED
 
-    def _make_room(self, peer: str) -> list[Connection]:
-        victims: list[Connection] = []
-        if len(self._admitted) >= self._most // 2:  # counting is only worth while when many are connected
-            asking = [one for one in self._admitted if one.phase is Phase.ASKING and one.peer == peer]
-            if len(asking) >= max(self._most // 2, 1):
-                victims.append(asking[0])
-        if not victims and len(self._admitted) >= self._most:
-            victim = self._dispensable()
-            victims += [victim] if victim is not None else []
-        for victim in victims:
-            victim.evicted = True
-            del self._admitted[victim]
-        return victims
-
     def evict_one(self) -> None:
         """End one connection that nobody needs at the moment, if there is one: its descriptor is needed."""
         with self._lock:
-            victim = self._dispensable()
-            if victim is not None:
-                victim.evicted = True
-                del self._admitted[victim]
+            victim = self._evict()
         if victim is not None:
             _cut(victim.socket)
 
+    def _evict(self) -> Optional[Connection]:
+        victim = self._dispensable()
+        if victim is not None:
+            victim.evicted = True
+            del self._admitted[victim]
+        return victim
+
     def _dispensable(self) -> Optional[Connection]:
+        """The connection that gives way: idle the longest, or asking the longest of the address with most that ask."""
         idle = [one for one in self._admitted if one.phase is Phase.IDLE]
         if idle:
             return min(idle, key=lambda one: one.since)
         before = self._clock() - YOUNG
-        return next((one for one in self._admitted if one.phase is Phase.ASKING and one.since <= before), None)
+        asking = [one for one in self._admitted if one.phase is Phase.ASKING and one.since <= before]
+        numbers = Counter(one.peer for one in asking)
+        return min(asking, key=lambda one: (-numbers[one.peer], one.since), default=None)
 
     def wrap(self, connection: Connection, wrapped: socket.socket) -> bool:
         """Put the TLS socket in the place of the plain one, which it took over; False when the place is lost."""

@@ -6,7 +6,7 @@ What viewers say is dropped (the Server sends its token once more, protocol 3), 
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol, Union, runtime_checkable
+from typing import Final, Optional, Protocol, Union, runtime_checkable
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
@@ -45,6 +45,7 @@ class WebSocketViewer:
         self._size = 0  # bytes of the message that is coming in
         self._heard_at = time.monotonic()
         self._pinged = False
+        self._verdict: Optional[CloseConnection] = None
 
     def send(self, message: Message) -> None:
         """JSON and text as a text message, bytes as a binary one."""
@@ -55,11 +56,17 @@ class WebSocketViewer:
             self._write(TextMessage(data=content.encode("utf-8", "replace").decode("utf-8")))
 
     def listen(self) -> bool:
-        """Take what came: pings are answered, a close frame too; a long silence is asked about with a ping."""
+        """Take what came: pings are answered, a close frame too; a long silence is asked about with a ping.
+
+        Broken frames end the connection at the next call only: what was said before them may be answered first.
+        """
+        if self._verdict is not None:
+            self._write(self._verdict)
+            raise ViewerGone(f"sent what is not WebSocket: {self._verdict.reason}")
         heard = self._early
         if self._early:
             self._early = False
-            self._take_events()
+            self._verdict = self._take_events()
         for _ in range(READS):
             data = self._wire.read_now(READ)
             if data is None:
@@ -68,7 +75,9 @@ class WebSocketViewer:
                 raise ViewerGone("left without a close frame")
             heard = True
             self._frames.receive_data(data)
-            self._take_events()
+            self._verdict = self._take_events()
+            if self._verdict is not None:
+                break
         self._mind_silence(heard)
         return heard
 
@@ -98,16 +107,19 @@ class WebSocketViewer:
         elif self._pinged and now - self._heard_at >= self._limits.ping + self._limits.pong:
             raise ViewerGone("did not answer a ping")
 
-    def _take_events(self) -> None:
+    def _take_events(self) -> Optional[CloseConnection]:
+        """Answer what the viewer sent; wsproto's verdict where a frame was none."""
         for event in self._frames.events():
             if isinstance(event, Ping):
                 self._write(event.response())
             elif isinstance(event, (TextMessage, BytesMessage)):
                 self._take(event)
             elif isinstance(event, CloseConnection):
-                # either the viewer's close frame, which is answered in kind, or wsproto's verdict on broken frames
+                if self._frames.state is ConnectionState.OPEN:  # not the viewer's frame, but wsproto's verdict on one
+                    return event
                 self._write(event.response())
                 raise ViewerGone(f"closed with code {int(event.code)}")
+        return None
 
     def _take(self, event: Union[TextMessage, BytesMessage]) -> None:
         data = bytes(event.data) if isinstance(event, BytesMessage) else event.data

@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Callable, Optional
 
 import pytest
@@ -18,7 +17,8 @@ from dockpal_agent.transport.direct.limits import Limits
 from dockpal_agent.transport.direct.server import DirectServer
 from tests.transport.direct.service import Service
 
-QUICK = Limits(
+DEFAULT = Limits()
+HASTY = Limits(
     handshake=1.0, head=1.0, idle=0.5, stall=1.0, body_grace=1.0, send=1.0, drain=0.5,
     ping=0.4, pong=0.4, comment=0.3, closing=1.0, poll=0.05, refusal=1.0,
 )  # fmt: skip
@@ -42,6 +42,16 @@ class Client:
             if not byte:
                 raise EOFError(data)
             data += byte
+        return data
+
+    def until_bytes(self, count: int) -> bytes:
+        """The next `count` bytes; raises when the connection ends first."""
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            if not part:
+                raise EOFError(data)
+            data += part
         return data
 
     def rest(self) -> bytes:
@@ -129,15 +139,15 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture
 def start(certificate: Certificate) -> Iterator[Start]:
-    """Start servers: `start(tls=True, limits=…, most=…, listen=…)`. All are stopped in the end."""
+    """Start servers: `start(tls=True, limits=…, most=…, host=…)`. All are stopped in the end."""
     with contextlib.ExitStack() as stack:
 
         def start_one(
-            *, tls: bool = False, limits: Limits = QUICK, most: int = 64, listen: Listen = Listen("127.0.0.1", 0)
+            *, tls: bool = False, limits: Limits = DEFAULT, most: int = 64, host: str = "127.0.0.1"
         ) -> Running:
             service = Service()
             used = certificate if tls else None
-            server = DirectServer(service, [listen], tls=used, max_connections=most, limits=limits)
+            server = DirectServer(service, [Listen(host, 0)], tls=used, max_connections=most, limits=limits)
             server.start()
             running = Running(server, service, tls=tls)
             stack.callback(running.close)
@@ -152,11 +162,13 @@ def running(request: pytest.FixtureRequest, start: Start) -> Running:
     return start(tls=request.param)
 
 
+@pytest.fixture(params=[False, True], ids=["plain", "tls"])
+def hasty(request: pytest.FixtureRequest, start: Start) -> Running:
+    """The same with limits that a test can wait for."""
+    return start(tls=request.param, limits=HASTY)
+
+
 @pytest.fixture
 def plain(start: Start) -> Running:
     """A server over plain TCP."""
     return start()
-
-
-def no_private(path: Path) -> int:
-    return path.stat().st_mode & 0o777

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -23,25 +24,29 @@ class Feed:
         self._echo = echo
 
     def put(self, *items: Union[Message, Exception]) -> None:
+        """Add messages; an exception is the stream's end. Waits while many are there and the stream is open."""
         for item in items:
-            self.queue.put(item, timeout=10)
+            while not self.closed.is_set():
+                with contextlib.suppress(queue.Full):
+                    self.queue.put(item, timeout=0.05)
+                    break
 
     def hear(self, message: Union[str, bytes]) -> None:
         (self.queue if self._echo else self.heard).put(message, timeout=10)
 
     def next(self, timeout: float) -> Optional[Message]:
         try:
-            item = self.queue.get(timeout=timeout)
+            item: Union[Message, Exception, None] = self.queue.get(timeout=timeout)
         except queue.Empty:
-            return None
+            item = None
+        if self.closed.is_set():
+            raise End("closed")
         if isinstance(item, Exception):
             raise item
         return item
 
     def close(self) -> None:
-        if not self.closed.is_set():
-            self.closed.set()
-            self.queue.put(End("closed"))
+        self.closed.set()
 
 
 class Service:
