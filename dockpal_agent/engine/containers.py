@@ -207,7 +207,7 @@ def logs(
 
 
 def stats_once(engine: Engine, container: str, *, within: float = 20.0) -> dict[str, Any]:
-    """One sample, without the CPU figures of a sample before (`precpu_stats` is empty).
+    """One sample, without the CPU figures of a sample before (`precpu_stats` is empty), from 28 on without id and name.
 
     Engine API: GET /containers/{id}/stats?stream=false&one-shot=true, from 1.41 on. It may wait for the daemon's next
     tick, up to a second.

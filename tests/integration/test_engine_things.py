@@ -82,9 +82,13 @@ def test_a_pull_of_what_the_registry_does_not_have_raises_its_words(
 def test_an_image_in_use_is_kept(
     engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
-    daemon.create(busybox, "true", name=unique, labels=labels)
+    source = daemon.create(busybox, "sleep", "1000", name=f"{unique}-source", labels=labels)
+    image = daemon.call("POST", "/commit", {"container": source, "repo": unique})["Id"]
+    user = daemon.run(unique, name=unique, labels=labels)
     with pytest.raises(Conflict, match="container"):
-        images.remove(engine, busybox)
+        images.remove(engine, unique)
+    daemon.remove(user)
+    assert {"Deleted": image} in images.remove(engine, unique)
     assert images.prune(engine, {"dangling": "true", "label": f"no-such-label={unique}"})["SpaceReclaimed"] == 0
 
 
