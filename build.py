@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tools.pyz import archive, bytecode, contents, wheels
+from tools.pyz import archive, bytecode, contents, unit, wheels
 
 __all__ = ["build", "dependencies", "main"]
 
@@ -43,10 +43,11 @@ def build(packed: list[wheels.Wheel], modules: Mapping[str, bytes], *, release: 
     compiled = [
         bytecode.compile_all(interpreter, version, modules) for version, interpreter in found.items() if interpreter
     ]
-    data = archive.packed(contents.collect(packed, modules, compiled))
+    units = {each.magic: unit.packed(each.files) for each in compiled}
+    data = archive.packed(contents.collect(packed, modules, compiled), units, contents.bootstrap)
     if len(data) >= LIMIT:
         raise ValueError(f"agent.pyz would have {len(data):,} bytes; the budget is {LIMIT:,}")
-    print(f"bytecode for {', '.join(unit.version for unit in compiled)}", end="", file=sys.stderr)
+    print(f"bytecode for {', '.join(each.version for each in compiled)}", end="", file=sys.stderr)
     print(f"; none for {', '.join(missing)} (runs from source there)" if missing else "", file=sys.stderr)
     return data
 

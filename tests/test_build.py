@@ -12,7 +12,7 @@ from types import CodeType
 import pytest
 
 import build
-from tools.pyz import archive, bytecode, contents, wheels
+from tools.pyz import archive, bytecode, contents, unit, wheels
 from tools.pyz.compile import compiled
 
 HASH = "a" * 64
@@ -79,8 +79,10 @@ def test_a_dataclass_keeps_its_fields_and_makes_no_docstring_of_its_signature() 
 
 def test_the_archive_does_not_depend_on_order_or_time() -> None:
     files = {"b.py": b"2", "a.py": b"1", "c/d.py": b"3"}
-    data = archive.packed(files)
-    assert data == archive.packed(dict(reversed(files.items())))
+    units = {"cafe": unit.Unit(b"one", 1, 1), "0bad": unit.Unit(b"two", 1, 1)}
+    data = archive.packed(files, units, contents.bootstrap)
+    again = archive.packed(dict(reversed(files.items())), dict(reversed(units.items())), contents.bootstrap)
+    assert data == again
     assert data.startswith(b"#!/usr/bin/env python3\n")
 
 

@@ -112,9 +112,8 @@ def _say(command: list[str], environment: dict[str, str]) -> None:
     certificate = Path(
         environment.get("DOCKPAL_TLS_CERT_DIR") or f"{environment['DOCKPAL_DATA_DIR']}/certs", "agent.crt"
     )
-    print(
-        f"\ncurl {'' if plain else f'--cacert {certificate} '}-H 'Authorization: Bearer {token}' {url}/agent/docker/containers"
-    )
+    trust = "" if plain else f"--cacert {certificate} "
+    print(f"\ncurl {trust}-H 'Authorization: Bearer {token}' {url}/agent/docker/containers")
 
 
 def stop() -> bool:

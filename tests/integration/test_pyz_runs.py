@@ -9,11 +9,10 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
-from tools.pyz import archive, bytecode
+from tools.pyz import archive, bytecode, contents
 
 HERE = [version for version in bytecode.SUPPORTED if bytecode.find_interpreter(version)]
 
@@ -32,7 +31,8 @@ try:
     native, memory = sys.modules["psutil._psutil_linux"].__file__, psutil.virtual_memory().total
 except ImportError as error:
     native, memory = str(error), 0
-print(json.dumps(dict(cli=dockpal_agent.cli.__file__, requests=requests.__file__, native=native, memory=memory)))
+loaders = sorted({{type(module.__spec__.loader).__name__ for module in (dockpal_agent.cli, requests, wsproto)}})
+print(json.dumps(dict(loaders=loaders, cli=dockpal_agent.cli.__file__, native=native, memory=memory)))
 """
 
 
@@ -64,8 +64,8 @@ def test_every_supported_python_was_tried_or_is_named_as_missing() -> None:
 def test_it_runs_from_bytecode_with_every_library_inside(version: str, agent_pyz: Path) -> None:
     answer = _inside(_interpreter(version), agent_pyz)
 
-    assert str(answer["cli"]).startswith(f"{agent_pyz}/bytecode/")
-    assert str(answer["requests"]).startswith(f"{agent_pyz}/bytecode/")
+    assert answer["loaders"] == ["Bytecode"]
+    assert answer["cli"] == f"{agent_pyz}/dockpal_agent/cli.py"
     assert str(answer["native"]).startswith("/proc/self/fd/")
     memory = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
     assert answer["memory"] == memory
@@ -77,12 +77,13 @@ def test_a_python_without_bytecode_of_its_own_runs_the_source(version: str, agen
 
     answer = _inside(_interpreter(version), bare)
 
+    assert answer["loaders"] == ["zipimporter"]
     assert answer["cli"] == f"{bare}/dockpal_agent/cli.py"
     assert str(answer["native"]).startswith("/proc/self/fd/")
 
 
 def test_without_a_build_for_this_machine_psutil_is_absent_and_the_rest_runs(agent_pyz: Path, tmp_path: Path) -> None:
-    bare = _without(agent_pyz, tmp_path / "agent.pyz", "native/")
+    bare = _without(agent_pyz, tmp_path / "agent.pyz", "native/", "bytecode/")
 
     answer = _inside(sys.executable, bare)
 
@@ -125,8 +126,32 @@ def test_an_older_python_gets_a_sentence(agent_pyz: Path) -> None:
     assert ended.stderr.startswith("dockpal-agent needs Python 3.9 or newer")
 
 
-def _without(source: Path, target: Path, prefix: str, keep: Optional[str] = None) -> Path:
+def test_what_is_imported_late_comes_from_the_file_that_was_started(agent_pyz: Path, tmp_path: Path) -> None:
+    running = tmp_path / "agent.pyz"
+    running.write_bytes(agent_pyz.read_bytes())
+    late = "import requests.sessions, wsproto; print(wsproto.__spec__.loader.__class__.__name__)"
+    replaced = INSIDE.replace("sys.path.append", "import os; os.replace({pyz!r} + '.new', {pyz!r}); sys.path.append")
+    (tmp_path / "agent.pyz.new").write_bytes(b"an upgrade with other offsets")
+
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            replaced.format(pyz=str(running)).split("import dockpal_agent.cli")[0] + late,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert ended.stdout.splitlines()[-1:] == ["Bytecode"], ended.stderr
+
+
+def _without(source: Path, target: Path, *prefixes: str) -> Path:
+    """A copy of the archive that lacks what starts so; it runs from its sources."""
     with zipfile.ZipFile(source) as packed:
-        files = {name: packed.read(name) for name in packed.namelist() if not name.startswith(prefix) or name == keep}
-    target.write_bytes(archive.packed(files))
+        files = {name: packed.read(name) for name in packed.namelist() if not name.startswith((*prefixes, "bytecode/"))}
+    target.write_bytes(archive.packed(files, {}, contents.bootstrap))
     return target

@@ -12,7 +12,7 @@ from typing import Final
 from tools.pyz.bytecode import Bytecode
 from tools.pyz.wheels import Wheel
 
-__all__ = ["collect", "revision", "sources", "version"]
+__all__ = ["bootstrap", "collect", "revision", "sources", "version"]
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
@@ -25,8 +25,8 @@ UNUSED: Final = re.compile(
     """,
     re.VERBOSE,
 )
-# urllib3 asks for the version of h2 through importlib.metadata, which brings csv, zipfile and more into memory, to refuse
-# HTTP/2, which nobody asks for: connection.py only needs the package's `probe`.
+# urllib3 asks importlib.metadata for the version of h2, to refuse HTTP/2, which nobody asks for; that brings csv and
+# zipfile into memory. connection.py only needs the package's `probe`.
 INSTEAD: Final[Mapping[str, bytes]] = {"urllib3/http2/__init__.py": b""}
 _LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|COPYING|NOTICE)[^/]*)$", re.IGNORECASE)
 
@@ -44,12 +44,8 @@ def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
 
 
 def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterable[Bytecode]) -> dict[str, bytes]:
-    """Path → content of everything in the archive."""
-    files = {"__main__.py": (HERE / "bootstrap.py").read_bytes(), **modules}
-    packed: dict[str, str] = {}
-    for bytecode in bytecodes:
-        packed[bytecode.version] = bytecode.magic
-        files.update((f"bytecode/{bytecode.magic}/{name}", data) for name, data in bytecode.files.items())
+    """Path → content of everything in the archive but the bytecode itself and __main__.py."""
+    files = dict(modules)
     for wheel in wheels:
         files.update(_licences(wheel))
         files.update(_extensions(wheel))
@@ -57,12 +53,22 @@ def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterab
     about = {
         "version": version(),
         "revision": revision(),
-        "bytecode": packed,
+        "bytecode": {bytecode.version: bytecode.magic for bytecode in bytecodes},
         "packages": {wheel.pin.name: wheel.pin.version for wheel in wheels},
         "native": sorted(wheel.platform for wheel in wheels if wheel.platform),
     }
     files["build.json"] = json.dumps(about, indent=1).encode() + b"\n"
     return files
+
+
+def bootstrap(units: Mapping[str, tuple[int, int, int]]) -> bytes:
+    """The archive's __main__.py; `units` says by magic number (hex) where each unit lies, see `tools.pyz.bootstrap`."""
+    source = (HERE / "bootstrap.py").read_text("utf-8")
+    table = {bytes.fromhex(magic): place for magic, place in units.items()}
+    filled = source.replace("= {}  # build.py fills it in", f"= {table!r}")
+    if filled == source:
+        raise ValueError("tools/pyz/bootstrap.py has no place for the table of units")
+    return filled.encode()
 
 
 def _licences(wheel: Wheel) -> dict[str, bytes]:
