@@ -18,7 +18,9 @@ from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
 from dockpal_agent.containers.feed import EventFeed
 from dockpal_agent.containers.inventory import Inventory
+from dockpal_agent.containers.logs import Logs
 from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.containers.stats import Stats
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
 from dockpal_agent.images.pulls import Pulls
@@ -85,11 +87,14 @@ def house(config: Config) -> Iterator[Service[Agent]]:
             host=Host(engine),
             own=own,
             inventory=Inventory(engine, own, feed),
+            stats=Stats(engine, feed),
+            logs=Logs(engine, feed),
             pulls=Pulls(engine),
         )
         ending.callback(agent.pulls.close)
         feed.start()
         ending.callback(feed.stop)
+        ending.callback(agent.stats.stop)
         agent.host.start()
         ending.callback(agent.host.stop)
         yield Service(Router(ROUTES, ALIASES), Guard(config.tokens), agent)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from dockpal_agent.config import Config
 from dockpal_agent.containers.inventory import Inventory
+from dockpal_agent.containers.logs import Logs
 from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.containers.stats import Stats
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
 from dockpal_agent.images.pulls import Pulls
@@ -24,4 +26,6 @@ class Agent:
     host: Host
     own: OwnContainer
     inventory: Inventory
+    stats: Stats
+    logs: Logs
     pulls: Pulls

@@ -7,13 +7,13 @@ be.
 
 from __future__ import annotations
 
-import calendar
 import ipaddress
 import re
-import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, Optional
+
+from dockpal_agent.containers.moments import parse_moment
 
 __all__ = ["SHORT_ID", "detail", "name_of", "restart_policy", "summary"]
 
@@ -22,7 +22,6 @@ PORT_TYPES: Final = ("tcp", "udp", "sctp")
 MOUNT_TEXTS: Final = ("Type", "Name", "Source", "Destination", "Driver", "Mode", "Propagation")
 
 _PORT: Final = re.compile(r"([0-9]{1,5})(?:/([a-z]+))?", re.ASCII)
-_SECOND: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def summary(entry: Mapping[str, Any], policy: Optional[str], reason: Optional[str]) -> dict[str, Any]:
@@ -184,13 +183,5 @@ def _whole(value: Any) -> int:
 
 
 def _unix(text: str) -> int:
-    """Unix seconds of Docker's RFC 3339 time; 0 where there is none (Go's zero time is the year 1)."""
-    match = _SECOND.fullmatch(text)
-    if match is None or match.group(1) < "1970":
-        return 0
-    seconds = calendar.timegm(time.strptime(match.group(1), "%Y-%m-%dT%H:%M:%S"))
-    zone = match.group(2)
-    if zone != "Z":
-        offset = int(zone[1:3]) * 3600 + int(zone[4:6]) * 60
-        seconds -= offset if zone[0] == "+" else -offset
-    return max(seconds, 0)
+    """Unix seconds of Docker's time; 0 where there is none."""
+    return max((parse_moment(text) or 0) // 10**9, 0)

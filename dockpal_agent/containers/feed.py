@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Final, Optional
 
+from dockpal_agent.containers.moments import unix_text
 from dockpal_agent.engine import Cancel, Engine, EngineCancelled, EngineError, EngineRefused, EngineUnavailable, events
 
 __all__ = ["Event", "EventFeed"]
@@ -132,7 +133,7 @@ class EventFeed:
 
         The daemon sends the header before it subscribes us: `since` closes the gap between the two.
         """
-        since = _unix_text(time.time_ns())
+        since = unix_text(time.time_ns())
         with events.subscribe(self._engine, since=since, filters=_FILTERS, cancel=self._cancel) as stream:
             self._tell_gap()
             self._connected.set()
@@ -157,11 +158,6 @@ def _call(subscriber: Callable[..., None], *arguments: Event) -> None:
         subscriber(*arguments)
     except Exception:  # the boundary of a thread: one subscriber's mistake must not end the feed for the others
         log.exception("docker events: a subscriber failed")
-
-
-def _unix_text(nanoseconds: int) -> str:
-    """Unix time as the Engine takes it: seconds, a dot, nine digits."""
-    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"
 
 
 def _event(value: Any) -> Optional[Event]:
