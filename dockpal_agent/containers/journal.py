@@ -1,0 +1,260 @@
+"""What replacements are under way, on disk: written before each step, so that a kill on either side can be settled.
+
+One file for a group of containers that are replaced together; its `committed` is the one commit point. The page
+docs/decisions/0004-order-of-writes-of-a-replacement.md says what each gap between two writes leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final, Optional
+
+from dockpal_agent.containers.aside import Was
+from dockpal_agent.storage import make_private_directory, read_json, sync_directory, write_json
+
+__all__ = ["Entry", "Journal", "JournalFailed", "Record", "Step"]
+
+log = logging.getLogger(__name__)
+
+VERSION: Final = 1
+BEGIN_WITHIN: Final = 60.0  # seconds that a group waits for a settling to end
+
+
+class JournalFailed(Exception):
+    """The journal could not be written (disk full, read-only): the replacement does not begin, or is undone."""
+
+
+class Step(Enum):
+    """What is done to one container, in this order; what does not apply to it is left out."""
+
+    CREATE_NEW = "create-new"  # under its temporary name, with all networks
+    QUIET_OLD = "quiet-old"  # no restart policy: a daemon that restarts must not run both on one volume
+    STOP_OLD = "stop-old"
+    RENAME_OLD = "rename-old"  # to its name aside
+    RENAME_NEW = "rename-new"
+    START_NEW = "start-new"
+    PROVE_NEW = "prove-new"
+    PAUSE_NEW = "pause-new"
+
+
+@dataclass
+class Entry:
+    """One container's part of a group. `old_id` is "" for a container that replaces none.
+
+    `policy` is the old one's restart policy; `kept` the old one's whole inspect, where it will remove itself when
+    stopped; `borrowed` a reference that means `image_id` for the moment of the create, and the id it has to go back to;
+    `stop_answered` whether the daemon is known to have done with step stop-old.
+    """
+
+    name: str  # what the old one is called
+    old_id: str
+    was: Was
+    final_name: str = ""  # what the new one is to be called
+    new_id: str = ""  # known once it is created
+    policy: dict[str, Any] = field(default_factory=dict)
+    kept: Optional[dict[str, Any]] = None
+    image_id: str = ""
+    borrowed: dict[str, str] = field(default_factory=dict)
+    steps: list[str] = field(default_factory=list)
+    stop_answered: bool = False
+
+    def began(self, step: Step) -> bool:
+        """Whether the step may have happened."""
+        return step.value in self.steps
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Entry:
+        """The entry that `asdict` made. Raises ValueError, TypeError, KeyError for what it did not make."""
+        return cls(**{**value, "was": Was(value["was"])})
+
+    def value(self) -> dict[str, Any]:
+        """The entry as JSON."""
+        return {**asdict(self), "was": self.was.value}
+
+
+class Record:
+    """The file of one group. Its methods may be called by several threads."""
+
+    def __init__(self, journal: Journal, path: Path, title: str, entries: list[Entry], committed: bool = False) -> None:
+        self.title: Final = title
+        self.entries: Final = entries
+        self.committed = committed
+        self._journal: Final = journal
+        self._path: Final = path
+        self._lock = threading.Lock()  # guards the file: what was decided first is written first
+
+    @property
+    def key(self) -> str:
+        """What names the group in the journal."""
+        return self._path.stem
+
+    def add(self, entry: Entry) -> None:
+        """Take one more container into the group. Raises JournalFailed; the entry is not in the group then."""
+        with self._lock:
+            self.entries.append(entry)
+            try:
+                self._write()
+            except JournalFailed:
+                self.entries.remove(entry)
+                raise
+
+    def step(self, entry: Entry, step: Step) -> None:
+        """Say what is about to be done. Raises JournalFailed: then it must not be done."""
+        with self._lock:
+            entry.steps.append(step.value)
+            try:
+                self._write()
+            except JournalFailed:
+                entry.steps.remove(step.value)
+                raise
+
+    def note(self) -> None:
+        """Write what was learned (an id). A failure is logged: the names in Docker say the same."""
+        with self._lock:
+            try:
+                self._write()
+            except JournalFailed as error:
+                log.warning("%s: %s", self.title, error)
+
+    def commit(self) -> None:
+        """The commit point: from here a start finishes instead of undoing. Raises JournalFailed: not committed."""
+        with self._lock:
+            self.committed = True
+            try:
+                self._write()
+            except JournalFailed:
+                self.committed = False
+                raise
+
+    def close(self) -> None:
+        """All is as it should be: forget the group."""
+        with self._lock:
+            try:
+                self._path.unlink(missing_ok=True)
+                sync_directory(self._path.parent)
+            except OSError as error:  # settling it once more changes nothing
+                log.warning("%s: the journal entry cannot be removed: %s", self.title, error)
+        self._journal.leave(self)
+
+    def leave_open(self) -> None:
+        """Something is left to do: the next settling does it."""
+        self._journal.leave(self)
+
+    def _write(self) -> None:
+        value = {
+            "version": VERSION,
+            "title": self.title,
+            "committed": self.committed,
+            "entries": [entry.value() for entry in self.entries],
+        }
+        try:
+            make_private_directory(self._path.parent)
+            write_json(self._path, value)
+        except OSError as error:
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise JournalFailed(f"the journal in {self._path.parent} cannot be written: {reason}") from error
+
+
+class Journal:
+    """The directory of the groups (`state/replacements` of the data directory), and who is being worked on."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory: Final = directory
+        self._lock = threading.Lock()  # guards _active
+        self._begin = threading.Lock()  # held by a settling, and for a moment by each group that begins
+        self._active: dict[str, Record] = {}
+
+    def open(self, title: str) -> Record:
+        """Begin a group. Nothing is written before its first container is added.
+
+        Raises JournalFailed while what was interrupted earlier is being settled, for a minute now.
+        """
+        if not self._begin.acquire(timeout=BEGIN_WITHIN):
+            raise JournalFailed("interrupted replacements are being settled; try again in a minute")
+        try:
+            return self._open(title)
+        finally:
+            self._begin.release()
+
+    def _open(self, title: str) -> Record:
+        record = Record(self, self._directory / f"{uuid.uuid4().hex}.json", title, [])
+        with self._lock:
+            self._active[record.key] = record
+        return record
+
+    def leave(self, record: Record) -> None:
+        """Nobody works on this group any more."""
+        with self._lock:
+            self._active.pop(record.key, None)
+
+    def busy_names(self) -> set[str]:
+        """The names of the containers of all groups being worked on now."""
+        with self._lock:
+            records = list(self._active.values())
+        return {entry.name for record in records for entry in list(record.entries)}
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no group begin within this block. Groups that have begun go on."""
+        with self._begin:
+            yield
+
+    def unfinished(self) -> list[Record]:
+        """The groups on disk that nobody works on, oldest first; they are being worked on from now.
+
+        An unreadable file is set aside and reported: what it was about can be read from Docker.
+        """
+        found = []
+        for path in sorted(self._files(), key=_time):
+            record = self._read(path)
+            if record is None:
+                continue
+            with self._lock:
+                if record.key in self._active:
+                    continue
+                self._active[record.key] = record
+            found.append(record)
+        return found
+
+    def _files(self) -> list[Path]:
+        try:
+            return [path for path in self._directory.iterdir() if path.suffix == ".json"]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            log.error("the journal in %s cannot be read: %s", self._directory, error)
+            return []
+
+    def _read(self, path: Path) -> Optional[Record]:
+        try:
+            value = read_json(path)
+            if value is None:  # its group has just been closed
+                return None
+            entries = [Entry.read(entry) for entry in value["entries"]]
+            return Record(self, path, str(value["title"]), entries, bool(value["committed"]))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            log.error("the journal entry %s cannot be read and is set aside: %r", path.name, error)
+            _set_aside(path)
+            return None
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _set_aside(path: Path) -> None:
+    try:
+        os.replace(path, path.with_suffix(".unreadable"))
+    except OSError as error:
+        log.warning("the journal entry %s cannot be set aside: %s", path.name, error)
