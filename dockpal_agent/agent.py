@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from dockpal_agent import __version__
 from dockpal_agent.api.agent import Agent
@@ -44,7 +44,7 @@ class Transport(Protocol):
     def start(self) -> None:
         """Begin to serve. Raises OSError, or an error of the transport's own, with a text for the user."""
 
-    def stop(self, deadline: float) -> object:
+    def stop(self, deadline: float, /) -> object:
         """No new requests; running ones get `deadline` seconds."""
 
 
@@ -148,5 +148,21 @@ class _Direct:
         return self._server.stop(deadline)
 
 
-def _edge(config: Config, service: Service[Agent]) -> Any:
-    raise StartFailed("edge mode is not there yet")
+def _edge(config: Config, service: Service[Agent]) -> Transport:
+    """The line out to the Server."""
+    from dockpal_agent.transport.edge.line import EdgeLine, EdgeSettings
+
+    settings = EdgeSettings(
+        server=config.edge_server,
+        tokens=config.tokens,
+        state_dir=config.state_dir,
+        version=__version__,
+        reconnect=config.edge_reconnect,
+        heartbeat=config.edge_heartbeat,
+        ca_file=config.edge_ca_file,
+        verify=config.edge_tls_verify,
+    )
+    try:
+        return EdgeLine(service, settings)
+    except (ValueError, OSError) as error:
+        raise StartFailed(f"edge mode: {error}") from error
