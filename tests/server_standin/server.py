@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -27,6 +28,8 @@ from websockets.sync.server import Server, ServerConnection, serve
 __all__ = ["BOUND", "CONNECT_PATH", "Line", "Reply", "StandIn", "wait_until"]
 
 CONNECT_PATH = "/api/agent/connect"
+_QUIET = logging.getLogger("standin")  # what its library says is not what the tests look at
+_QUIET.setLevel(logging.CRITICAL)
 BOUND = 20.0  # seconds that a test waits for what should happen at once
 
 
@@ -71,6 +74,7 @@ class Line:
     asked: set[str] = field(default_factory=set)
     ended: threading.Event = field(default_factory=threading.Event)
     close_code: Optional[int] = None
+    stalled: Optional[threading.Event] = None  # while it is there and not set, nothing is read
     _arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def send(self, text: str) -> None:
@@ -124,6 +128,8 @@ class Line:
         try:
             for message in self.connection:
                 self._take(message)
+                if self.stalled is not None:
+                    self.stalled.wait(BOUND)
         except ConnectionClosed:
             pass
         except Violation as violation:
@@ -209,10 +215,19 @@ class StandIn:
         self._ask_host_info = ask_host_info
         self._hold_old_line = hold_old_line
         self._changed = threading.Condition()
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._server: Server = serve(
-            self._handle, host, port, ssl=tls, process_request=self._admit, ping_interval=None, max_size=None,
-            compression=None, max_queue=max_queue, close_timeout=1,
-        )  # fmt: skip
+            self._handle,
+            sock=socket.create_server((host, port), family=family),
+            ssl=tls,
+            process_request=self._admit,
+            logger=_QUIET,
+            ping_interval=None,
+            compression=None,
+            max_size=None,
+            max_queue=max_queue,
+            close_timeout=1,
+        )
         self.port: int = self._server.socket.getsockname()[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="standin", daemon=True)
         self._thread.start()

@@ -14,7 +14,7 @@ __all__ = ["LIMIT", "SLOW", "TRIES", "WINDOW", "Backoff"]
 LIMIT: Final = 60.0  # seconds; the limit that the jitter is drawn under stops growing here
 SLOW: Final = (60.0, 120.0)  # seconds; after 4001, which only a person can heal
 TRIES: Final = 5  # dials within WINDOW; the Server's limit for an address (protocol 7.1)
-WINDOW: Final = 60.0  # seconds
+WINDOW: Final = 61.0  # seconds; the Server's minute, and a second for what the network may shift
 RETRY_AFTER_LIMIT: Final = 3600.0  # seconds; a longer one is taken for a mistake
 
 

@@ -64,7 +64,7 @@ def diagnose(
 
 
 class _Way:
-    """The way to the Server, as far as it has been gone. Each step says what it found, "" where there is none to take."""
+    """The way to the Server, as far as it has been gone. Each step says what it found, "" where there is none."""
 
     def __init__(self, address: Address, trust: Trust, environ: Mapping[str, str], until: float) -> None:
         self._address: Final = address

@@ -38,6 +38,7 @@ __all__ = ["Resolved", "Trust", "connect", "dial", "resolve", "secure", "tunnel"
 
 HEADER_LIMIT: Final = 65536  # bytes of an answer to the opening handshake, body included
 TUNNEL_LIMIT: Final = 16384  # bytes of a proxy's answer
+_NO_TLS: Final = "is it the Server's TLS port? (plain HTTP is ws://)"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b([^\r\n]*)")
 _HOSTNAME_MISMATCH: Final = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _DATES: Final = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -201,9 +202,9 @@ def secure(
             text = f"this is plain HTTP: use {plain} if the way to the Server is trusted, or the Server's TLS port"
             raise PlainHttp(text) from error
         reason = error.reason or error.strerror or str(error)
-        raise TlsFailed(f"TLS with {address.authority} failed: {reason}") from error
+        raise TlsFailed(f"TLS with {address.authority} failed: {reason}; {_NO_TLS}") from error
     except OSError as error:
-        raise TlsFailed(f"TLS with {address.authority} broke off: {_why(error)}; is this a TLS port?") from error
+        raise TlsFailed(f"TLS with {address.authority} broke off: {_why(error)}; {_NO_TLS}") from error
 
 
 def _context(trust: Trust) -> ssl.SSLContext:

@@ -72,8 +72,11 @@ def read_request(text: str) -> Incoming:
         raise NotARequest("method and path must be texts that are not empty", request_id)
     path, _, in_path = path.partition("?")
     try:
+        path.encode("utf-8")
         query = {**Query.parse(in_path), **_query(message.get("query"))}
         stream = Query(query).flag("stream")
+    except UnicodeEncodeError as error:  # half a surrogate pair, which JSON can write
+        raise NotARequest("the path is not UTF-8", request_id) from error
     except BadRequest as error:
         raise NotARequest(str(error), request_id) from error
     body = message.get("body")

@@ -37,9 +37,13 @@ __all__ = [
 
 
 class LineError(Exception):
-    """The line could not be made, or has ended. `slow` asks for the long delay; `retry_after` is seconds, if told."""
+    """The line could not be made, or has ended. `slow` asks for the long delay; `retry_after` is seconds, if told.
+
+    `code` is the close code (RFC 6455 section 7.4), None where there was no close frame (1006 in other words).
+    """
 
     slow = False
+    code: Optional[int] = None
     retry_after: Optional[float] = None
 
 
@@ -87,10 +91,11 @@ class TokenRefused(LineError):
     """4001: the token is wrong, or came too late. It may heal (a rotation, a restore): go on, slowly."""
 
     slow = True
+    code = 4001
 
 
 class LineLost(LineError):
-    """The line has ended. `code` is the close code, None where there was no close frame (1006 in other words)."""
+    """The line has ended."""
 
     def __init__(self, message: str, code: Optional[int] = None) -> None:
         super().__init__(message)

@@ -173,32 +173,37 @@ class EdgeLine:
         if self._stop.is_set():
             client.outbox.finish(GOING_AWAY, flush=False)
         writer.start()
+        ending = LineError("the agent failed while it read")
         try:
-            self._read(connection, client)
-        except LineError as error:
-            ending = error
+            ending = self._read(connection, client)
         finally:
             with self._lock:
                 self._holding = None
-            self._end(connection, client, writer)
+            self._end(connection, client, writer, ending)
         if isinstance(ending, TokenRefused):
             self._refusals += 1
         return self._early(ending, time.monotonic() - opened)
 
-    def _read(self, connection: Connection, client: Client) -> None:
-        """Take messages until the line ends, which is always an error's work."""
-        while True:
-            text = connection.receive(client.outbox.pong)
-            if self._serving.receive(text, client) and self._machine.state is not State.SERVING:
-                self._refusals = 0
-                self._backoff.served()
-                self._advance(Event.REQUEST)
-                log.info("edge line: serving %s", self._address.base)
+    def _read(self, connection: Connection, client: Client) -> LineError:
+        """Take messages until the line ends; why it did."""
+        try:
+            while True:
+                text = connection.receive(client.outbox.pong)
+                if self._serving.receive(text, client) and self._machine.state is not State.SERVING:
+                    self._refusals = 0
+                    self._backoff.served()
+                    self._advance(Event.REQUEST)
+                    log.info("edge line: serving %s", self._address.base)
+        except LineError as error:
+            return error
 
-    def _end(self, connection: Connection, client: Client, writer: Writer) -> None:
-        """Say goodbye if the line still carries it, then let go of everything that belonged to it."""
+    def _end(self, connection: Connection, client: Client, writer: Writer, ending: LineError) -> None:
+        """Say goodbye if the line still carries it, then let go of everything that belonged to it.
+
+        A close frame is answered with its own code (RFC 6455 section 5.5.1).
+        """
         self._serving.lost(client)
-        client.outbox.finish(NORMAL, flush=False)
+        client.outbox.finish(ending.code or NORMAL, flush=False)
         if not writer.join(self._limits.close):
             connection.abort()
             writer.join(self._limits.close)
@@ -212,8 +217,12 @@ class EdgeLine:
 
     def _early(self, error: LineError, lasted: float) -> LineError:
         """An end within moments, without code and request: the Server still holds the line before (protocol 7.1)."""
-        silent = isinstance(error, LineLost) and error.code is None
-        if silent and lasted < self._limits.early and self._machine.state is State.TOKEN_SENT:
+        if (
+            isinstance(error, LineLost)
+            and error.code is None
+            and lasted < self._limits.early
+            and self._machine.state is State.TOKEN_SENT
+        ):
             return ClosedEarly(
                 f"the Server closed the line after {lasted:.1f} s without a reason: it still held the one before;"
                 " the next try should succeed (if it never does: is the same token in use on another host?)"
