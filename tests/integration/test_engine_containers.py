@@ -28,6 +28,8 @@ from dockpal_agent.engine import (
 from dockpal_agent.engine.frames import STDERR, STDOUT, demultiplex
 from tests.engines.daemon import Daemon, wait_for
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture
 def sleeper(daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]) -> str:

@@ -36,6 +36,7 @@ def pushed(daemon: Daemon, registry: Registry, busybox: str, unique: str) -> Ite
     daemon.answer("DELETE", f"/images/{reference}")
 
 
+@pytest.mark.engines
 def test_the_daemon_tells_about_itself(engine: Engine, daemon: Daemon) -> None:
     system.ping(engine)
     assert system.version(engine)["ApiVersion"] == daemon.call("GET", "/version")["ApiVersion"]
@@ -79,6 +80,7 @@ def test_a_pull_of_what_the_registry_does_not_have_raises_its_words(
         list(images.pull(engine, pushed.rpartition(":")[0] + ":none", auth=registry.auth))
 
 
+@pytest.mark.engines
 def test_an_image_in_use_is_kept(
     engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -92,6 +94,7 @@ def test_an_image_in_use_is_kept(
     assert images.prune(engine, {"dangling": "true", "label": f"no-such-label={unique}"})["SpaceReclaimed"] == 0
 
 
+@pytest.mark.engines
 def test_a_network_connects_and_disconnects_a_container(
     engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -111,6 +114,7 @@ def test_a_network_connects_and_disconnects_a_container(
     assert networks.list_networks(engine, filters={"name": [unique]}) == []
 
 
+@pytest.mark.engines
 def test_a_volume_is_made_found_and_removed_but_not_while_it_is_used(
     engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -130,6 +134,7 @@ def test_a_volume_is_made_found_and_removed_but_not_while_it_is_used(
         volumes.create(engine, {"Name": "bad name"})
 
 
+@pytest.mark.engines
 def test_forty_threads_share_one_client(engine: Engine, daemon: Daemon) -> None:
     wanted = daemon.call("GET", "/version")["Version"]
     wrong: list[object] = []
