@@ -13,6 +13,7 @@ from dockpal_agent.files.place import Container, Place, examine, find, look
 __all__ = ["delete"]
 
 REMOVE_LIMIT: Final = 600.0  # seconds; a large tree on a slow disk
+KERNEL_FILES: Final = ("/proc", "/sys")
 
 
 def delete(engine: Engine, container: str, path: str) -> None:
@@ -26,6 +27,8 @@ def delete(engine: Engine, container: str, path: str) -> None:
     inside = examine(engine, container)
     place = find(engine, inside, cleaned, follow=False)
     _refuse_protected(place.path, cleaned)
+    if place.hidden in KERNEL_FILES:
+        raise ProtectedPath(f"{place.path} is the kernel's, in {place.hidden}: it is protected and cannot be deleted")
     if place.stat is None and not (place.hidden and inside.can_exec):
         raise PathNotFound(f"no such file or directory in container {inside.name}: {place.path}")
     _refuse_mounts(engine, place)
