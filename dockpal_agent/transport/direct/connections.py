@@ -88,12 +88,13 @@ class Connections:
             return Admission.REFUSED
         return Admission.DROPPED
 
-    def evict_one(self) -> None:
-        """End one connection that nobody needs at the moment, if there is one: its descriptor is needed."""
+    def evict(self, most: int) -> None:
+        """End up to `most` connections that nobody needs at the moment: their descriptors are needed."""
         with self._lock:
-            victim = self._evict()
-        if victim is not None:
-            _cut(victim.socket)
+            victims = [self._evict() for _ in range(most)]
+        for victim in victims:
+            if victim is not None:
+                _cut(victim.socket)
 
     def _evict(self) -> Optional[Connection]:
         victim = self._dispensable()

@@ -32,6 +32,7 @@ __all__ = ["DirectServer"]
 log = logging.getLogger(__name__)
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+EVICTED: Final = 8  # connections given up at once for their descriptors
 BREATH: Final = 0.1  # seconds without accepting while the process has no descriptor or memory left
 BETWEEN_COMPLAINTS: Final = 60.0  # seconds between two log lines about that
 DEFAULT: Final = Limits()
@@ -133,13 +134,13 @@ class _Front(ThreadingMixIn, HTTPServer):
         self.server_close()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept. With no descriptor left, an idle connection is closed and the loop takes breath: it must not spin."""
+        """Accept. With no descriptor left, idle connections are closed and the loop takes breath: it must not spin."""
         try:
             accepted, address = self.socket.accept()
         except OSError as error:
             if error.errno in EXHAUSTED:
                 self._complain(error)
-                self._server.connections.evict_one()
+                self._server.connections.evict(EVICTED)
                 self._stopping.wait(BREATH)
             raise
         with contextlib.suppress(OSError):  # gone already: its thread will see

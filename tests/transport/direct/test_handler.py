@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from dockpal_agent.transport.direct.connections import Phase
-from tests.transport.direct.conftest import DEFAULT, Client, Running, Start, get, trusting, wait_for
+from tests.transport.direct.client import Client, get, trusting, wait_for
+from tests.transport.direct.conftest import DEFAULT, Running, Start
 
 
 def error(body: bytes) -> str:
@@ -278,9 +279,9 @@ def test_tls_1_1_is_refused(start: Start) -> None:
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with socket.create_connection(("127.0.0.1", running.server.port)) as raw:
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            context.wrap_socket(raw)
+    raw = socket.create_connection(("127.0.0.1", running.server.port))
+    with raw, pytest.raises((ssl.SSLError, ConnectionError)):
+        context.wrap_socket(raw)
 
 
 def test_the_end_of_a_tls_connection_can_be_told_from_a_break(start: Start) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from dockpal_agent.api.messages import End
 from dockpal_agent.transport.direct.connections import Phase
-from tests.transport.direct.conftest import Client, Running, get, wait_for
+from tests.transport.direct.client import Client, get, wait_for
+from tests.transport.direct.conftest import Running
 
 
 def follow(running: Running) -> Client:

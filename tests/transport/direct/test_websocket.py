@@ -17,7 +17,8 @@ from websockets.sync.connection import Connection
 from dockpal_agent.api.messages import End
 from dockpal_agent.transport.direct.connections import Phase
 from dockpal_agent.transport.direct.limits import Limits
-from tests.transport.direct.conftest import HASTY, Client, Running, Start, get, trusting, wait_for
+from tests.transport.direct.client import Client, get, trusting, wait_for
+from tests.transport.direct.conftest import HASTY, Running, Start
 
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 OPENING = ("Upgrade: websocket", "Connection: keep-alive, Upgrade", KEY, "Sec-WebSocket-Version: 13")
