@@ -29,6 +29,7 @@ __all__ = [
     "docker_compose",
     "install",
     "main",
+    "mirror",
     "new_engine",
     "new_packages",
     "ready",
@@ -158,7 +159,7 @@ def unpack_new() -> None:
     for folder in ("lists/partial", "archives/partial", "unpacked", "programs"):
         (NEW / folder).mkdir(parents=True)
     keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-    (NEW / "sid.list").write_text(f"deb [signed-by={keyring}] {_mirror()} sid main\n")
+    (NEW / "sid.list").write_text(f"deb [signed-by={keyring}] {mirror()} sid main\n")
     options = [f"Dir::Etc::sourcelist={NEW}/sid.list", "Dir::Etc::sourceparts=/dev/null"]
     options += [f"Dir::State::lists={NEW}/lists", f"Dir::Cache::archives={NEW}/archives", f"Dir::Cache={NEW}"]
     options += ["APT::Sandbox::User=root", "Acquire::Retries=3"]
@@ -191,7 +192,7 @@ def _quietly(command: list[str]) -> None:
     subprocess.run(command, cwd=NEW, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900)
 
 
-def _mirror() -> str:
+def mirror() -> str:
     """The first archive that this machine's apt uses."""
     for path in sorted(Path("/etc/apt/sources.list.d").glob("*.sources")):
         for line in path.read_text("utf-8").splitlines():
