@@ -89,7 +89,7 @@ class _Progress:
             raise End
         try:
             return self._view.next(timeout)
-        except StopIteration:
+        except EOFError:
             self._over = True
             return {"status": "pulled"}
         except Exception as error:

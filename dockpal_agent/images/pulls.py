@@ -95,14 +95,14 @@ class View:
         self._closed = threading.Event()
 
     def next(self, timeout: float) -> Optional[Mapping[str, Any]]:
-        """The next progress object, None when none came in time. Raises StopIteration at the end, and the failure."""
+        """The next progress object, None when none came in time. Raises EOFError at the end, and the failure."""
         if not self._waiting and not self._closed.is_set():
             self._seen, messages, ended = self._pull.after(self._seen, timeout)
             self._waiting.extend(messages)
             if ended and not messages:
-                raise StopIteration
+                raise EOFError
         if self._closed.is_set():
-            raise StopIteration
+            raise EOFError
         return self._waiting.popleft() if self._waiting else None
 
     def close(self) -> None:
