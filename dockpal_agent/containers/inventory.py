@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Optional
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 WORKERS: Final = 4  # inspects at a time; more are no faster from one process
 INSPECT_WITHIN: Final = 3.0  # seconds; Docker may hold one container's lock for long while its list answers
+SILENT_FOR: Final = 30.0  # seconds that a container is not asked about again after that
 TURN_WITHIN: Final = 10.0  # seconds that a list waits for another one that asks for the same
 GAP_WITHIN: Final = 1.0  # seconds from a new stream's beginning until it counts as connected
 
@@ -45,8 +47,9 @@ class Inventory:
         self._engine: Final = engine
         self._own: Final = own
         self._feed: Final = feed
-        self._lock = threading.Lock()  # guards _policies and _epoch
+        self._lock = threading.Lock()  # guards _policies, _silent and _epoch
         self._policies: dict[str, str] = {}  # full id: restart policy
+        self._silent: dict[str, float] = {}  # full id: until when not to ask again
         self._epoch = 0  # counts what may have made an answer that is under way a thing of the past
         self._turn = threading.Lock()  # held by who asks for what is missing, so that others find it kept
         self._ahead: Optional[threading.Thread] = None  # asks before anybody lists; guarded by _lock, as the next two
@@ -89,7 +92,9 @@ class Inventory:
                 epoch = self._epoch
             connected = self._feed.connected  # read after the epoch: a stream that begins later changes it
             learned = _inspect(self._engine, [container_id for container_id in ids if container_id not in known])
+            silent_until = time.monotonic() + SILENT_FOR
             with self._lock:
+                self._silent.update({key: silent_until for key, policy in learned.items() if policy is None})
                 if connected and epoch == self._epoch:
                     self._policies.update({key: policy for key, policy in learned.items() if policy is not None})
             return {**known, **learned}
@@ -98,10 +103,15 @@ class Inventory:
                 self._turn.release()
 
     def _known(self, ids: Iterable[str]) -> dict[str, Optional[str]]:
-        if not self._feed.connected:
-            return {}
+        now = time.monotonic()
+        known: dict[str, Optional[str]] = {}
         with self._lock:
-            return {key: self._policies[key] for key in ids if key in self._policies}
+            self._silent = {key: until for key, until in self._silent.items() if until > now}
+            if self._silent:
+                known.update({key: None for key in ids if key in self._silent})
+            if self._feed.connected:
+                known.update({key: self._policies[key] for key in ids if key in self._policies})
+        return known
 
     def _on_event(self, event: Event) -> None:
         if event.kind != "container":

@@ -14,8 +14,8 @@ __all__ = ["Pipe"]
 class Pipe:
     """One thread puts, one takes, any may close. `message` is the most bytes of a message, `held` the most that wait.
 
-    The daemon sends a log line by line, 50 MB as half a million pieces: neither side may be woken for each of them. So the
-    taker is woken only when it waits, and the putter only when half of what is held has gone.
+    The daemon sends a log line by line, 50 MB as half a million pieces: neither side may be woken for each of them. So
+    the taker is woken only when it waits, and the putter only when half of what is held has gone.
     """
 
     def __init__(self, message: int, held: int) -> None:

@@ -40,7 +40,10 @@ INSPECT: dict[str, Any] = {
         "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 3},
         "Memory": 1 << 30,
         "NanoCpus": 1500000000,
-        "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "81/tcp": [{"HostPort": "8000-8010"}]},
+        "PortBindings": {
+            "80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}],
+            "81/tcp": [{"HostPort": "8000-8010"}],
+        },
     },
     "NetworkSettings": {
         "Ports": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}], "9000/tcp": None},
