@@ -1,0 +1,168 @@
+"""`agent.pyz compose …`: Compose in the shell of the host.
+
+Exit codes: 0 done, 1 failed, 2 the file (or the command line) is wrong. In the shell the operator's own environment
+gives variables, as for docker compose (docs/decisions/0005-variables-of-compose.md); in a deploy it never does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Callable, Final
+
+from dockpal_agent.compose.child import read_project
+from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge, ComposeUnsupported, Problem
+from dockpal_agent.compose.limits import LARGEST_FILE, check_size
+from dockpal_agent.compose.printing import as_hashes, as_json, as_yaml_text
+from dockpal_agent.compose.project import Project, ReadRequest, TextFile
+
+__all__ = ["COMMANDS", "FAILED", "WRONG_FILE", "main", "project_of", "request_of"]
+
+FAILED: Final = 1
+WRONG_FILE: Final = 2
+FILE_NAMES: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+OVERRIDE_NAMES: Final = (
+    "compose.override.yml",
+    "compose.override.yaml",
+    "docker-compose.override.yml",
+    "docker-compose.override.yaml",
+)
+
+
+def request_of(options: argparse.Namespace, environment: Mapping[str, str]) -> ReadRequest:
+    """What the command line asks to read. Raises ComposeInvalid, ComposeTooLarge."""
+    variables = dict(environment)
+    paths = [Path(path) for path in options.file or _files_of(variables)] or _found_files()
+    folder = Path(options.project_directory or ("." if str(paths[0]) == "-" else paths[0].parent)).absolute()
+    env_files = [Path(path) for path in options.env_file or ()] or [p for p in (folder / ".env",) if p.is_file()]
+    return ReadRequest(
+        files=tuple(_text_file(path) for path in paths),
+        working_dir=os.path.normpath(folder),
+        project_name=options.project_name or "",
+        strict_name=True,
+        variables=variables,
+        env_files=tuple(_text_file(path) for path in env_files),
+        profiles=tuple(options.profile) if options.profile else None,
+        from_disk=True,
+    )
+
+
+def _files_of(variables: Mapping[str, str]) -> list[str]:
+    separator = variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
+    return [path for path in variables.get("COMPOSE_FILE", "").split(separator) if path]
+
+
+def _found_files() -> list[Path]:
+    """The Compose file of this folder or of one above it, and its override."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        found = [folder / name for name in FILE_NAMES if (folder / name).is_file()]
+        if found:
+            return found[:1] + [folder / name for name in OVERRIDE_NAMES if (folder / name).is_file()][:1]
+    raise ComposeInvalid([Problem("no configuration file provided: not found")])
+
+
+def _text_file(path: Path) -> TextFile:
+    name = "-" if str(path) == "-" else os.path.normpath(path.absolute())
+    try:
+        if name == "-":
+            content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+        else:
+            with path.open("rb") as file:
+                content = file.read(LARGEST_FILE + 1)
+        check_size(len(content), name)
+        return TextFile(name, content.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise ComposeInvalid([Problem(f"failed to parse {name}: yaml: the file is not UTF-8", file=name)]) from None
+    except OSError as error:
+        words = f"open {name}: {(error.strerror or str(error)).lower()}"
+        raise ComposeInvalid([Problem(words, file=name)]) from None
+
+
+def project_of(options: argparse.Namespace) -> Project:
+    """The project that the command line names; its warnings go to stderr. Raises ComposeError."""
+    project = read_project(request_of(options, os.environ))
+    for warning in project.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return project
+
+
+def _config(options: argparse.Namespace) -> int:
+    project = project_of(options)
+    if options.services:
+        print("\n".join(project.order()))
+    elif options.hash is not None:
+        names = () if options.hash == "*" else tuple(options.hash.split(","))
+        for name in names:
+            if name not in project.services:
+                raise ComposeInvalid([Problem(f"no such service: {name}")])
+        sys.stdout.write(as_hashes(project, names))
+    elif not options.quiet:
+        sys.stdout.write(as_json(project) if options.format == "json" else as_yaml_text(project))
+    return 0
+
+
+def _config_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("yaml", "json"), default="yaml")
+    parser.add_argument("--hash", metavar="SERVICES", help="hashes of services, separated by commas, or '*' for all")
+    parser.add_argument("--services", action="store_true", help="names of services only, in the order of their start")
+    parser.add_argument("-q", "--quiet", action="store_true", help="only check the file")
+
+
+Run = Callable[[argparse.Namespace], int]
+COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None], Run]]] = {
+    "config": ("print the project as it is understood", _config_options, _config),
+}
+
+
+def _project_options(parser: argparse.ArgumentParser) -> None:
+    """Options that stand before or after the command; argparse must not overwrite the first with a default."""
+    nothing = argparse.SUPPRESS
+    parser.add_argument("-f", "--file", action="append", default=nothing, help="a Compose file; several merge")
+    parser.add_argument("-p", "--project-name", default=nothing, metavar="NAME")
+    parser.add_argument("--project-directory", default=nothing, metavar="FOLDER", help="what paths are relative to")
+    parser.add_argument("--env-file", action="append", default=nothing, metavar="FILE", help="instead of .env")
+    parser.add_argument("--profile", action="append", default=nothing, metavar="NAME")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent.pyz compose", description="Compose projects in the shell.")
+    _project_options(parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (words, add_options, _) in COMMANDS.items():
+        command = commands.add_parser(name, help=words, description=words)
+        _project_options(command)
+        add_options(command)
+    return parser
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line; lists before and after the command's name add up."""
+    options = _parser().parse_args(arguments)
+    for name in ("file", "project_name", "project_directory", "env_file", "profile"):
+        if not hasattr(options, name):
+            setattr(options, name, None)
+    return options
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command; what is wrong is said on stderr."""
+    try:
+        options = _options(["--help"] if list(arguments) in ([], ["help"]) else arguments)
+    except SystemExit as end:
+        return _code(end.code)
+    try:
+        return COMMANDS[options.command][2](options)
+    except (ComposeInvalid, ComposeTooLarge, ComposeUnsupported) as error:
+        print(error, file=sys.stderr)
+        return WRONG_FILE
+    except ComposeError as error:
+        print(error, file=sys.stderr)
+        return FAILED
+
+
+def _code(code: object) -> int:
+    return code if isinstance(code, int) else 0 if code is None else WRONG_FILE
