@@ -97,7 +97,7 @@ class EdgeLine:
         """
         until = time.monotonic() + within
         self._stop.set()
-        ended = self._serving.stop(max(0.0, within - 2 * self._limits.close))
+        ended = self._serving.stop(max(0.0, within - self._limits.close))
         with self._lock:
             dialing, holding = self._dialing, self._holding
         if holding is not None:
