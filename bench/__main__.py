@@ -106,9 +106,7 @@ def fifty(daemon: Daemon) -> Iterator[list[str]]:
     image, labels = ensure_busybox(daemon), {"dockpal.bench": PREFIX}
     try:
         yield [
-            daemon.run(
-                image, "sleep", "100000", name=f"{PREFIX}-{number}", labels={"dockpal.bench": PREFIX}, StopTimeout=0
-            )
+            daemon.run(image, "sleep", "100000", name=f"{PREFIX}-{number}", labels=labels, StopTimeout=0)
             for number in range(CONTAINERS)
         ]
     finally:

@@ -33,10 +33,4 @@ def ensure_base() -> str:
 
 
 def _docker(*arguments: str, stdin: Any = subprocess.DEVNULL) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        ["docker", *arguments],
-        stdin=stdin,
-        capture_output=True,
-        timeout=600,
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
-    )
+    return subprocess.run(["docker", *arguments], stdin=stdin, capture_output=True, timeout=600)
