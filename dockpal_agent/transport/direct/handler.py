@@ -150,18 +150,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def _read_head(self, wire: Wire) -> Optional[Head]:
         """The next request's head; None where none comes, or comes in time. Raises HeadError."""
-        if not self._first:
-            if not self._house.connections.enter(self._place, Phase.IDLE):
-                return None
-            wire.within(self._limits.idle)
-            try:
-                wire.reader.peek(1)
-            except TimeoutError:
-                return None
-            if not self._house.connections.enter(self._place, Phase.ASKING):
-                return None
+        connections, first = self._house.connections, self._first
+        if not first and not connections.enter(self._place, Phase.IDLE):
+            return None
         self._first = False
-        wire.within(self._limits.refusal if self._refused else self._limits.head)
+        head_limit = self._limits.refusal if self._refused else self._limits.head
+        wire.within(head_limit if first else self._limits.idle)
+        try:
+            wire.reader.peek(1)
+        except TimeoutError:
+            return None
+        if not first:
+            if not connections.enter(self._place, Phase.ASKING):
+                return None
+            wire.within(head_limit)
         try:
             lines = read_head(wire.reader, self._limits)
         except TimeoutError as error:

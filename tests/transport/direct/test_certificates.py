@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
@@ -9,7 +10,6 @@ import subprocess
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
@@ -41,22 +41,14 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def presented(context: ssl.SSLContext, run: Optional[object] = None) -> bytes:
-    """The certificate (DER) that a client is shown in a real handshake."""
-    near, far = socket.socketpair()
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    server = context.wrap_bio(incoming, outgoing, server_side=True)
-    back = ssl.MemoryBIO()
-    client = trusting().wrap_bio(back, incoming)
-    near.close()
-    far.close()
-    for _ in range(4):
-        for side in (client, server):
-            try:
-                side.do_handshake()
-            except ssl.SSLWantReadError:
-                pass
-            back.write(outgoing.read())
+def presented(context: ssl.SSLContext) -> bytes:
+    """The certificate (DER) that a client is shown in a handshake."""
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = trusting().wrap_bio(to_client, to_server)
+    server = context.wrap_bio(to_server, to_client, server_side=True)
+    for side in (client, server, client, server):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            side.do_handshake()
     shown = client.getpeercert(binary_form=True)
     assert shown is not None
     return shown
@@ -109,14 +101,16 @@ def test_the_key_and_the_directory_are_private(directory: Path) -> None:
     assert (directory / "agent.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_fingerprint_and_end_are_those_that_openssl_prints(directory: Path) -> None:
-    for make in (Certificate.load_or_create, lambda where: (put_by_user(where), Certificate.load(where))[1]):
-        certificate = make(directory)
-        found = openssl("x509", "-in", str(directory / "agent.crt"), "-noout", "-fingerprint", "-sha256", "-enddate")
-        fingerprint, end = (line.partition("=")[2] for line in found.splitlines())
-        assert certificate.fingerprint == fingerprint.replace(":", "").lower()
-        moment = datetime.strptime(end, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
-        assert certificate.expires == moment.timestamp()
+@pytest.mark.parametrize("by_user", [False, True])
+def test_fingerprint_and_end_are_those_that_openssl_prints(directory: Path, by_user: bool) -> None:
+    if by_user:
+        put_by_user(directory)
+    certificate = Certificate.load_or_create(directory)
+    found = openssl("x509", "-in", str(directory / "agent.crt"), "-noout", "-fingerprint", "-sha256", "-enddate")
+    fingerprint, end = (line.partition("=")[2] for line in found.splitlines())
+    assert certificate.fingerprint == fingerprint.replace(":", "").lower()
+    moment = datetime.strptime(end, "%b %d %H:%M:%S %Y GMT").replace(tzinfo=timezone.utc)
+    assert certificate.expires == moment.timestamp()
 
 
 def test_a_certificate_of_the_next_century_is_read(directory: Path) -> None:

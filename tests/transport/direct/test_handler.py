@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
+import time
 from dataclasses import replace
 
 import pytest
 
 from dockpal_agent.transport.direct.connections import Phase
 from tests.transport.direct.client import Client, get, trusting, wait_for
-from tests.transport.direct.conftest import DEFAULT, Running, Start
+from tests.transport.direct.conftest import DEFAULT, HASTY, Running, Start
 
 
 def error(body: bytes) -> str:
@@ -207,6 +209,10 @@ def test_a_header_that_stops_is_answered_with_408(hasty: Running) -> None:
     assert client.answer()[0] == 408
 
 
+def test_a_client_that_says_nothing_is_closed_without_a_word(hasty: Running) -> None:
+    assert hasty.client().rest() == b""
+
+
 # -- streams of bytes --
 
 
@@ -274,10 +280,10 @@ def test_tls_1_2_and_1_3_are_spoken(start: Start, version: ssl.TLSVersion) -> No
         assert client.recv(12) == b"HTTP/1.1 200"
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_tls_1_1_is_refused(start: Start) -> None:
     running, context = start(tls=True), trusting()
-    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("ALL:@SECLEVEL=0")
     raw = socket.create_connection(("127.0.0.1", running.server.port))
     with raw, pytest.raises((ssl.SSLError, ConnectionError)):
@@ -306,6 +312,18 @@ def test_a_client_that_speaks_tls_to_a_plain_port_is_refused(plain: Running) -> 
     with pytest.raises((ssl.SSLError, ConnectionError)):
         plain.client(tls=True)
     assert plain.client().get()[0] == 200
+
+
+def test_a_handshake_that_trickles_is_cut_by_its_limit_as_a_whole(start: Start) -> None:
+    running = start(tls=True, limits=HASTY)
+    client = running.client(tls=False)
+    began = time.monotonic()
+    client.send(b"\x16\x03\x01\x02\x00\x01")
+    with contextlib.suppress(ConnectionError):
+        while not client.is_closed_within(0.2):
+            client.send(b"\x00")
+            assert time.monotonic() - began < 10
+    wait_for(lambda: running.server.connections.count() == 0)
 
 
 def test_nonsense_instead_of_a_handshake_closes_that_connection_only(start: Start) -> None:
@@ -337,8 +355,9 @@ def test_past_the_cap_a_newcomer_is_told_to_come_back(start: Start) -> None:
 def test_an_idle_connection_gives_way_to_a_newcomer(start: Start) -> None:
     running = start(most=2, limits=replace(DEFAULT, idle=60.0))
     first, second = running.client(), running.client()
-    assert first.get()[0] == second.get()[0] == 200
-    wait_for(lambda: running.server.connections.count(Phase.IDLE) == 2)
+    for number, client in enumerate((first, second), 1):
+        assert client.get()[0] == 200
+        wait_for(lambda number=number: running.server.connections.count(Phase.IDLE) == number)  # type: ignore[misc]
     assert running.client().get()[0] == 200
     assert first.is_closed_within(5)
     assert second.get()[0] == 200

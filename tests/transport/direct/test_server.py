@@ -68,7 +68,7 @@ def test_an_address_in_use_is_named(plain: Running) -> None:
 
 
 def test_an_unknown_host_is_named() -> None:
-    with pytest.raises(OSError, match="cannot listen on no-such-host.invalid:1: "):
+    with pytest.raises(OSError, match=r"cannot listen on no-such-host\.invalid:1: "):
         DirectServer(Service(), [Listen("no-such-host.invalid", 1)]).start()
 
 
