@@ -229,7 +229,7 @@ class StandIn:
             close_timeout=1,
         )
         self.port: int = self._server.socket.getsockname()[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="standin", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="standin", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> StandIn:
@@ -246,6 +246,10 @@ class StandIn:
         for line in self.lines:
             line.cut()
         self._thread.join(BOUND)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed before it began
+            self._server.serve_forever()
 
     def line(self, number: int = 1, within: float = BOUND) -> Line:
         """The n-th line whose token was right."""

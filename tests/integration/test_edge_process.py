@@ -1,0 +1,95 @@
+"""The agent as a process in edge mode: installed as the Server's installers do it, asked by its commands, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engines.daemon import wait_for
+from tests.server_standin.server import BOUND, CONNECT_PATH, StandIn
+
+TOKEN = "0123456789abcdef" * 4
+DOUBLED = TOKEN.encode().hex()
+
+
+def environment(server: StandIn, data_dir: Path, docker_socket: str, **more: str) -> dict[str, str]:
+    """As the SSH installer sets it: both names with the whole URL, the token encoded twice."""
+    url = f"ws://127.0.0.1:{server.port}{CONNECT_PATH}"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DOCKPAL_")}
+    return {
+        **kept, "DOCKPAL_MODE": "edge", "DOCKPAL_SERVER": url, "DOCKPAL_EDGE_SERVER": url, "DOCKPAL_TOKEN": DOUBLED,
+        "DOCKPAL_DATA_DIR": str(data_dir), "DOCKPAL_DOCKER_SOCKET": docker_socket, "DOCKPAL_EDGE_RECONNECT": "100ms",
+        "NO_PROXY": "127.0.0.1", **more,
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def agent(environ: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "dockpal_agent"]
+    with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def command(name: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dockpal_agent", name], env=environ, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_the_line_of_the_ssh_installers_container_serves_and_ends_in_order(tmp_path: Path, docker_socket: str) -> None:
+    with StandIn(TOKEN) as server:
+        environ = environment(server, tmp_path, docker_socket)
+        with agent(environ) as process:
+            line = server.line()
+            assert line.reply("req-1").body["agent_version"]
+            assert line.call("GET", "/docker/containers", {"all": "true"}).status == 200
+            assert server.targets == [CONNECT_PATH]
+
+            process.send_signal(signal.SIGTERM)
+
+            assert line.ended.wait(BOUND) and line.close_code == 1001
+            assert process.wait(BOUND) == 0
+            assert process.stderr is not None
+            log = process.stderr.read()
+        assert TOKEN not in log and DOUBLED not in log
+        assert "Traceback" not in log
+
+
+def test_healthcheck_follows_the_line(tmp_path: Path, docker_socket: str) -> None:
+    with StandIn(TOKEN) as server:
+        environ = environment(server, tmp_path, docker_socket)
+        before = command("healthcheck", environ)
+        assert before.returncode == 1 and "not been tried" in before.stderr
+        with agent(environ):
+            server.line().reply("req-1")
+            healthy = f"connected to ws://127.0.0.1:{server.port} since "
+            assert wait_for(lambda: command("healthcheck", environ).stdout.startswith(healthy), "a healthy line")
+            assert command("healthcheck", environ).returncode == 0
+
+            server.close()
+            assert wait_for(lambda: command("healthcheck", environ).returncode == 1, "an ill line")
+            assert "not connected" in command("healthcheck", environ).stderr
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_doctor_says_which_step_of_the_way_to_the_server_failed(
+    tmp_path: Path, docker_socket: str, there: bool
+) -> None:
+    with StandIn(TOKEN) as server:
+        environ = environment(server, tmp_path, docker_socket)
+        if not there:
+            server.close()
+        said = command("doctor", environ).stdout
+    assert ("edge upgrade: the Server takes the line" in said) == there
+    assert ("edge tcp: 127.0.0.1" in said and "connection refused" in said) != there
+    assert server.first_messages == []
