@@ -94,8 +94,7 @@ class Log:
 
     def begin(self) -> None:
         """Open the Engine's stream and start the thread. Raises EngineError."""
-        since = self._options.since_ns
-        stream = self._open(self._options.tail, None if since is None else unix_text(since))
+        stream = self._open_first()
         self._cancel.watch(self._wake.set)
         name = f"log-{self._container_id[:12]}"
         threading.Thread(target=self._run, args=(stream,), name=name, daemon=True).start()
@@ -137,11 +136,11 @@ class Log:
         stream: Optional[Stream] = first
         pause = FIRST_PAUSE
         while stream is not None:
-            before = self._last_stamp
-            self._wake.clear()
+            before, whole = self._last_stamp, False
             try:
                 with stream:
                     self._pass_on(stream)
+                whole = True
             except EngineBroken as error:
                 if not self._options.follow:
                     raise
@@ -151,21 +150,35 @@ class Log:
             pause = FIRST_PAUSE if self._last_stamp != before else min(pause * 2, LONGEST_PAUSE)
             if self._cancel.wait(pause):
                 raise EngineCancelled("the viewer left")
-            stream = self._reopen()
+            stream = self._reopen(whole)
         return Ended("the container was removed")
 
-    def _reopen(self) -> Optional[Stream]:
-        """The log again, once the container runs; None when it is gone. Raises EngineError."""
+    def _reopen(self, whole: bool) -> Optional[Stream]:
+        """The log again, once the container runs; None when it is gone. Raises EngineError, EngineCancelled.
+
+        `whole` says that the last stream came to its proper end.
+        """
         while not self._cancel.cancelled:
             self._wake.clear()
             try:
                 state = containers.inspect(self._engine, self._container_id).get("State") or {}
                 if state.get("Running") and not state.get("Restarting"):
-                    return self._open(None, _after(self._last_stamp, self._opened_ns))
+                    return self._open_again(whole)
             except NotFound:
                 return None
             self._wake.wait(LOOK if self._feed.connected else LOOK_WITHOUT_EVENTS)
         raise EngineCancelled("the viewer left")
+
+    def _open_first(self) -> Stream:
+        since = self._options.since_ns
+        return self._open(self._options.tail, None if since is None else unix_text(since))
+
+    def _open_again(self, whole: bool) -> Stream:
+        """All that came after what was shown. Where nothing was, what counts is whether that was all there was."""
+        moment = parse_moment(self._last_stamp.decode("ascii").strip())
+        if moment is not None:
+            return self._open(None, unix_text(moment + 1))
+        return self._open(None, unix_text(self._opened_ns)) if whole else self._open_first()
 
     def _open(self, tail: Optional[int], since: Optional[str]) -> Stream:
         return containers.logs(
@@ -212,9 +225,3 @@ class Log:
     def _on_event(self, event: Event) -> None:
         if event.id == self._container_id:
             self._wake.set()
-
-
-def _after(stamp: bytes, opened_ns: int) -> str:
-    """The moment after a timestamp of the log; where there was none yet, the moment the log was opened."""
-    moment = parse_moment(stamp.decode("ascii").strip())
-    return unix_text(opened_ns if moment is None else moment + 1)
