@@ -68,6 +68,7 @@ class ScriptedDaemon:
         self._directory = tempfile.mkdtemp(prefix="scripted-")
         self.socket_path: Final = str(Path(self._directory) / "docker.sock")
         self.replies: dict[str, Reply] = {}
+        self.before_body: Optional[Reply] = None  # answers a chunked request in the place of its reply, body unread
         self.done = threading.Event()  # set at the end, for replies that wait
         self._lock = threading.Lock()  # guards what follows
         self._heard: list[Heard] = []
@@ -159,6 +160,9 @@ class ScriptedDaemon:
                     headers[name.lower()] = text.strip()
                 body = lines.read(int(headers.get("content-length", "0")))
                 if headers.get("transfer-encoding") == "chunked":
+                    if self.before_body is not None:
+                        self.before_body(connection)
+                        return
                     while size := int(lines.readline(), 16):
                         body += lines.read(size)
                         lines.readline()

@@ -96,6 +96,18 @@ def test_silence_is_bounded_where_a_bound_is_given(scripted: ScriptedDaemon, cli
             stream.read_some()
 
 
+def test_the_limit_for_the_header_is_none_for_what_follows(scripted: ScriptedDaemon, client: Engine) -> None:
+    def late(connection: socket.socket) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")
+        scripted.done.wait(0.6)
+        connection.sendall(b"late")
+        return True
+
+    scripted.replies["/x"] = late
+    with client.stream("GET", "/x", within=0.3) as stream:
+        assert stream.read_some() == b"late"
+
+
 def test_a_deadline_bounds_all_of_the_rest_together(scripted: ScriptedDaemon, client: Engine) -> None:
     def drip(connection: socket.socket) -> bool:
         connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -21,6 +21,7 @@ from dockpal_agent.engine import (
     Engine,
     EngineBroken,
     EngineCancelled,
+    EngineError,
     EngineRefused,
     EngineTimeout,
     EngineUnavailable,
@@ -122,6 +123,30 @@ def test_a_refusal_that_comes_before_the_upload_was_read_is_heard(scripted: Scri
         Engine(path).put("/archive", data=(b"x" * 10_000 for _ in range(1000)))
     thread.join()
     listener.close()
+
+
+def test_a_connection_that_took_half_a_request_serves_no_other(scripted: ScriptedDaemon, client: Engine) -> None:
+    """The daemon refuses, stops listening on that connection and keeps it open: what follows would never be read."""
+
+    deaf = threading.Event()
+
+    def stop_listening(connection: socket.socket) -> bool:
+        connection.shutdown(socket.SHUT_RD)
+        refused(403, "read-only")(connection)
+        deaf.set()
+        scripted.done.wait(30)
+        return False
+
+    def upload() -> Iterator[bytes]:
+        yield b"one"
+        deaf.wait(5)
+        yield b"two"
+
+    scripted.before_body = stop_listening
+    scripted.replies["/ok"] = value(1)
+    with pytest.raises(Denied, match="read-only"):
+        client.put("/archive", data=upload())
+    assert client.get("/ok", within=5).json() == 1
 
 
 def test_connections_are_kept_and_serve_every_path(scripted: ScriptedDaemon, client: Engine) -> None:
@@ -343,6 +368,26 @@ def test_a_daemon_that_does_not_read_is_late(scripted: ScriptedDaemon) -> None:
             Engine(path + "3").get("/x", within=0.2)
 
 
+def test_an_upload_that_is_not_read_has_its_own_limit_on_a_kept_connection_too(
+    scripted: ScriptedDaemon, client: Engine
+) -> None:
+    scripted.replies["/ok"] = value(1)
+    client.get("/ok", within=600)
+    scripted.before_body = lambda connection: scripted.done.wait(30)
+    caught: list[BaseException] = []
+
+    def upload() -> None:
+        try:
+            client.put("/archive", data=(b"x" * 10_000 for _ in range(1000)), within=0.2)
+        except EngineTimeout as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    thread.join(10)
+    assert len(caught) == 1
+
+
 # --- cancelling
 
 
@@ -379,6 +424,34 @@ def test_a_token_ends_the_wait_for_a_header_at_once_from_another_thread(
     assert len(caught) == 2
 
 
+def test_a_token_ends_the_reading_of_an_answer_that_never_comes_to_its_end(
+    scripted: ScriptedDaemon, client: Engine
+) -> None:
+    begun = threading.Event()
+    token = Cancel()
+    caught: list[BaseException] = []
+
+    def half(connection: socket.socket) -> bool:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        begun.set()
+        scripted.done.wait(30)
+        return False
+
+    def ask() -> None:
+        try:
+            client.get("/x", cancel=token)
+        except EngineError as error:
+            caught.append(error)
+
+    scripted.replies["/x"] = half
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert begun.wait(5)
+    token.cancel()
+    thread.join(5)
+    assert [type(error) for error in caught] == [EngineCancelled]
+
+
 def test_a_cancelled_call_leaves_the_kept_connections_sound(scripted: ScriptedDaemon, client: Engine) -> None:
     scripted.replies["/x"] = value(1)
     token = Cancel()
@@ -411,6 +484,18 @@ def test_only_a_get_is_sent_again_when_a_kept_connection_dies_under_it(
     with pytest.raises(EngineUnavailable, match="went away before it answered"):
         client.call(method, "/x")
     assert len([heard for heard in scripted.heard if heard.path.endswith("/x")]) == sent
+
+
+def test_a_daemon_that_dies_under_a_post_is_asked_for_its_version_again(
+    scripted: ScriptedDaemon, client: Engine
+) -> None:
+    scripted.replies["/ok"] = value(1)
+    scripted.replies["/x"] = raw(b"")
+    client.get("/ok")
+    with pytest.raises(EngineUnavailable):
+        client.post("/x")
+    client.get("/ok")
+    assert scripted.pings == 2
 
 
 def test_no_daemon_is_unavailable_and_a_new_one_is_used_at_once_in_its_own_version(client: Engine) -> None:

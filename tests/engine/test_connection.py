@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from dockpal_agent.engine import Engine, EngineUnavailable
-from dockpal_agent.engine.connection import unavailable
+from dockpal_agent.engine import Cancel, Engine, EngineUnavailable
+from dockpal_agent.engine.connection import Connection, Pool, unavailable
+from dockpal_agent.engine.deadline import Deadline
 
 
 def words(path: object) -> str:
@@ -69,3 +70,27 @@ def test_a_socket_out_of_sight_still_tells_who_we_are(tmp_path: Path) -> None:
     text = str(unavailable(str(tmp_path / "none"), PermissionError()))
     assert text.startswith("no permission to reach the Docker socket")
     assert f"user {os.geteuid()}" in text
+
+
+def test_a_pool_gives_the_last_used_first_and_none_that_the_daemon_closed(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    pool = Pool(2)
+    made = [Connection(path) for _ in range(3)]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        ends = []
+        for connection in made:
+            connection.open(Deadline(5), Cancel())
+            ends.append(listener.accept()[0])
+            pool.give(connection)
+        ends[0].close()
+        assert not pool.drop_broken()
+        assert made[2].sock is None  # the pool was full
+        assert pool.take() is made[1]
+        assert pool.take() is None
+        for end in ends:
+            end.close()
+        pool.give(made[1])
+        assert pool.drop_broken()
+        assert not pool.drop_broken()
