@@ -14,7 +14,7 @@ from typing import Final
 __all__ = ["MAY_IMPORT", "main", "violations"]
 
 PACKAGE: Final = "dockpal_agent"
-BOTTOM: Final = frozenset({"durations", "storage", "config", "log"})
+BOTTOM: Final = frozenset({"durations", "storage", "config", "log", "memory"})
 DOMAIN: Final = frozenset({"containers", "images", "files", "compose", "apps", "host"})
 EVERYTHING: Final = BOTTOM | DOMAIN | {"engine", "api", "transport", "agent", "cli", "doctor", "probe"}
 
@@ -37,6 +37,7 @@ MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "config": frozenset({"durations"}),
     "storage": frozenset(),
     "log": frozenset(),
+    "memory": frozenset(),
     "durations": frozenset(),
 }
 
