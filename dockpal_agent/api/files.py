@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Optional
@@ -12,6 +10,7 @@ from urllib.parse import quote
 from dockpal_agent.api import multipart
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.errors import BadRequest
+from dockpal_agent.api.filebody import decode_base64, read_fields
 from dockpal_agent.api.messages import ByteStream, Json, Request, Response
 from dockpal_agent.api.router import Route
 from dockpal_agent.files.deletion import delete
@@ -54,13 +53,12 @@ def download(agent: Agent, request: Request) -> Response:
 
 def write_file(agent: Agent, request: Request) -> Response:
     """POST /docker/files/write {"container", "path", "content", "encoding"?: "base64"} -> {"status": "written"}."""
-    body = _write_body(agent, request)
-    return _written(agent, _container(body), body)
+    return _written(agent, request)
 
 
 def write_container_file(agent: Agent, request: Request) -> Response:
     """POST /docker/containers/:id/files/write {"path", "content", "encoding"?} -> {"status": "written"}."""
-    return _written(agent, _container({"container": request.path["id"]}), _write_body(agent, request))
+    return _written(agent, request, container=request.path["id"])
 
 
 def upload(agent: Agent, request: Request) -> Response:
@@ -113,37 +111,32 @@ def _receive(part: multipart.Part, spool: Spool, limit: int) -> None:
         spool.write(chunk)
 
 
-def _write_body(agent: Agent, request: Request) -> dict[str, Any]:
-    return request.json(agent.config.upload_limit * ESCAPED + ENVELOPE)
-
-
-def _written(agent: Agent, container: str, body: Mapping[str, Any]) -> Response:
-    data = _content(body)
-    if len(data) > agent.config.upload_limit:
-        raise _too_large(agent.config.upload_limit)
-    path = _path(body)
-    with Spool(directory_for(agent.config.data_dir)) as spool:
-        spool.write(data)
-        _put(agent, container, path, spool, None)
+def _written(agent: Agent, request: Request, container: Optional[str] = None) -> Response:
+    """Write what the body holds. An absent content is refused: to empty a file must be said."""
+    limit, directory = agent.config.upload_limit, directory_for(agent.config.data_dir)
+    if request.body.length is not None and request.body.length > limit * ESCAPED + ENVELOPE:
+        raise _too_large(limit)
+    with Spool(directory) as text, Spool(directory) as decoded:
+        try:
+            fields = read_fields(request.body, text, limit * 4 // 3 + 4)
+        except TooLarge as error:
+            raise _too_large(limit) from error
+        if fields.get("content") != "":
+            raise BadRequest("content is required, as a string")
+        content = _decode(text, decoded, fields.get("encoding"))
+        if content.size > limit:
+            raise _too_large(limit)
+        _put(agent, _container({"container": container} if container else fields), _path(fields), content, None)
     return Json({"status": "written"})
 
 
-def _content(body: Mapping[str, Any]) -> bytes:
-    """The bytes to write. An absent content is refused: to empty a file must be said."""
-    content, encoding = body.get("content"), body.get("encoding") or "utf-8"
-    if not isinstance(content, str):
-        raise BadRequest("content is required, as a string")
-    if encoding == "base64":
-        try:
-            return base64.b64decode(content, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest("content is not base64") from error
-    if encoding != "utf-8":
+def _decode(text: Spool, decoded: Spool, encoding: object) -> Spool:
+    if encoding in (None, "", "utf-8"):
+        return text
+    if encoding != "base64":
         raise BadRequest("encoding must be utf-8 or base64")
-    try:
-        return content.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise BadRequest("content is not valid Unicode") from error
+    decode_base64(text, decoded)
+    return decoded
 
 
 def _put(agent: Agent, container: str, path: str, spool: Spool, name: Optional[str]) -> None:
