@@ -13,6 +13,7 @@ import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http.cookies import CookieError
 from pathlib import Path
 from typing import Any, Callable, Final, Optional
 
@@ -40,6 +41,7 @@ HEADER_LIMIT: Final = 65536  # bytes of an answer to the opening handshake, body
 TUNNEL_LIMIT: Final = 16384  # bytes of a proxy's answer
 _NO_TLS: Final = "is it the Server's TLS port? (plain HTTP is ws://)"
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})\b([^\r\n]*)")
+_NO_HANDSHAKE: Final = (WebSocketException, OSError, ValueError, IndexError, CookieError)  # what no HTTP makes it raise
 _HOSTNAME_MISMATCH: Final = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _DATES: Final = frozenset({9, 10})  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 
@@ -272,8 +274,8 @@ def upgrade(sock: socket.socket, address: Address, until: float, *, patience: fl
         )
     except WebSocketBadStatusException as error:
         wire.release()
-        raise _refusal(error.status_code, error.resp_headers or {}, error.resp_body, address) from error
-    except (WebSocketException, OSError, ValueError, IndexError) as error:  # the last two: its parser met no HTTP
+        raise _refusal(error.status_code or 0, error.resp_headers or {}, error.resp_body, address) from error
+    except _NO_HANDSHAKE as error:
         wire.release()
         raise UpgradeRefused(_no_websocket(error, address), 0) from error
     if status != 101:

@@ -31,6 +31,7 @@ __all__ = ["EdgeLine", "EdgeSettings"]
 log = logging.getLogger(__name__)
 
 GRACE: Final = 8.0  # seconds; Docker kills a container 10 s after SIGTERM
+UNASKED: Final = 60.0  # seconds; the Server's first request comes at once
 GOING_AWAY: Final = 1001
 NORMAL: Final = 1000
 _NOT_VERIFIED: Final = (
@@ -71,6 +72,7 @@ class EdgeLine:
         self._since = time.time()
         self._error = ""
         self._refusals = 0
+        self._told_unasked = False
         self._stop: Final = threading.Event()
         self._lock = threading.Lock()  # guards _dialing and _holding
         self._dialing: Optional[socket.socket] = None
@@ -88,6 +90,7 @@ class EdgeLine:
         self.stop(GRACE)
 
     def start(self) -> None:
+        self._record.write(self._machine.state, self._since, "")  # what a killed process left is not our line
         self._thread.start()
 
     def stop(self, within: float = GRACE) -> bool:
@@ -163,11 +166,12 @@ class EdgeLine:
             heartbeat=self._settings.heartbeat,
             version=self._settings.version,
             due=self._serving.due,
-            beat=self._record.touch,
+            beat=lambda: self._beat(opened),
             close_within=self._limits.close,
         )
         client.outbox.put(self._token(), 0.0)
         self._advance(Event.OPENED)
+        log.info("edge line: connected to %s", self._address.base)
         with self._lock:
             self._holding = (connection, client)
         if self._stop.is_set():
@@ -209,6 +213,13 @@ class EdgeLine:
             writer.join(self._limits.close)
         client.streams.close()
         connection.release()
+
+    def _beat(self, opened: float) -> None:
+        """At each heartbeat: let `healthcheck` know, and say what it may mean that nothing is asked."""
+        self._record.touch()
+        if self._machine.state is State.TOKEN_SENT and time.monotonic() - opened > UNASKED and not self._told_unasked:
+            self._told_unasked = True
+            log.warning("edge line: the Server asks nothing: was this instance created as direct?")
 
     def _token(self) -> bytes:
         """The first message. The forms of the token take turns: a refusal makes the next line try the other."""

@@ -70,6 +70,7 @@ class _Call:
     request_id: str
     due: float  # monotonic
     ignored: bool  # the Server takes any answer for success
+    stream: bool  # an error would end the deploy that it follows as failed
     wait: _Wait = _Wait.WAITING
     job: Optional[_Job] = None
 
@@ -79,11 +80,16 @@ class _Call:
         return self.wait is _Wait.WAITING and self.client.outbox.open
 
     @property
+    def readable(self) -> bool:
+        """Whether an error is understood as what it is: that the work was not done."""
+        return not self.ignored and not self.stream
+
+    @property
     def late(self) -> Answer:
         """What is said when it is due."""
-        if self.job is None or self.job.incoming.stream:
+        if self.stream:
             return SIGN_OF_LIFE
-        if not self.job.begun:
+        if self.job is None or not self.job.begun:
             return _NOT_BEGUN
         return _READING if self.job.key is None else _STILL_RUNNING
 
@@ -153,7 +159,7 @@ class Serving:
         self._stopped.set()
         ended = self._pool.drain(within)
         with self._lock:
-            left = [call for call in self._calls.values() if call.wait is _Wait.WAITING and not call.ignored]
+            left = [call for call in self._calls.values() if call.wait is _Wait.WAITING and call.readable]
             for call in left:
                 call.wait = _Wait.ANSWERED
             self._calls.clear()
@@ -170,7 +176,8 @@ class Serving:
     def _take(self, incoming: Incoming, client: Client) -> None:
         request = incoming.request()
         ignored = not incoming.stream and self._service.status_ignored(request)
-        call = _Call(client, incoming.request_id, time.monotonic() + self._limits.answer, ignored)
+        due = time.monotonic() + self._limits.answer
+        call = _Call(client, incoming.request_id, due, ignored, incoming.stream)
         job = _Job(incoming, client, None if incoming.method in ("GET", "HEAD") else incoming.key)
         with self._lock:
             if (client, call.request_id) in self._calls:
@@ -181,11 +188,12 @@ class Serving:
                 if self._join(call, job) is not job:
                     return
         if stopping:
-            self._refuse(call, _STOPPING)
+            if call.readable:
+                self._say(call, _STOPPING, 0.0)
         elif not self._pool.submit(_lane(incoming), lambda: self._work(job)):
             with self._lock:
                 self._forget(job)
-            self._refuse(call, _BUSY)
+            self._refuse(call)
 
     def _join(self, call: _Call, job: _Job) -> _Job:
         """Put `call` among those who wait for `job`, or for the same that is under way already. The lock is held."""
@@ -200,10 +208,10 @@ class Serving:
         if job.key is not None and self._jobs.get(job.key) is job:
             del self._jobs[job.key]
 
-    def _refuse(self, call: _Call, answer: Answer) -> None:
-        """Answer a call whose work was not taken. Nothing was done: where any answer is success, there is none."""
-        if call.job is not None and call.job.incoming.stream:
-            call.due = time.monotonic() + self._limits.sign_of_life  # an error would end the stream as failed
+    def _refuse(self, call: _Call) -> None:
+        """The queue is full, and nothing was done: where any answer is success, there is none."""
+        if call.stream:
+            call.due = time.monotonic() + self._limits.sign_of_life  # it asks again then
             return
         with self._lock:
             self._calls.pop((call.client, call.request_id), None)
@@ -211,7 +219,7 @@ class Serving:
         if call.ignored:
             call.client.complain("there are too many requests, and an answer would be taken for success")
         else:
-            self._say(call, answer, 0.0)
+            self._say(call, _BUSY, 0.0)
 
     def _work(self, job: _Job) -> None:
         """Do one piece of work on a thread of the pool, and answer all who wait for it."""

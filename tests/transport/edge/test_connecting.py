@@ -257,6 +257,48 @@ def test_429_is_named_and_its_retry_after_waited_out(
     assert server.upgrades[1] - server.upgrades[0] >= 1.0
 
 
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("Tue, 24 Nov 2020 00:00:00 GMT", "in 0 s"),
+        ("soon", "trying later"),
+        ("-5", "trying later"),
+        ("", "trying later"),
+    ],
+)
+def test_a_retry_after_may_be_a_date_or_nonsense(
+    server: StandIn, start: Starter, caplog: pytest.LogCaptureFixture, field: str, words: str
+) -> None:
+    server.refusals.append((429, {"Retry-After": field}, b""))
+    serving(start(server.port))
+    assert words in said(caplog, "(429)")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"nonsense\r\n\r\n", b"HTTP/1.1 OK\r\n\r\n", b"\r\n\r\n", b"HTTP/1.1 101 \xff\xfe\r\n\r\n",
+     b"HTTP/1.1 101 Switching\r\nno colon\r\n\r\n", b"HTTP/1.1 101 Switching\r\n\r\n",
+     b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"HTTP/1.1 301 M\r\nSet-Cookie: \x01=;=\r\n\r\n", b""],
+)  # fmt: skip
+def test_whatever_answers_the_handshake_is_one_line_in_the_log(
+    start: Starter, caplog: pytest.LogCaptureFixture, answer: bytes
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as odd:
+
+        def reply() -> None:
+            sock, _ = odd.accept()
+            with sock:
+                sock.recv(65536)
+                sock.sendall(answer)
+
+        thread = threading.Thread(target=reply, daemon=True)
+        thread.start()
+        start(odd.getsockname()[1], reconnect=60.0)
+        said(caplog, "next try in")
+        thread.join(BOUND)
+    assert "Traceback" not in caplog.text
+
+
 def test_another_status_is_shown_with_what_the_server_said(
     server: StandIn, start: Starter, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -287,7 +287,7 @@ def test_the_record_follows_the_line(server: StandIn, link: Link, start: Starter
     server.close()
     link.cut()
     broken = wait_until(lambda: not (h := edge_health(state_dir, 30.0)).ok and h, "the loss is recorded")
-    assert "not connected" in broken.text and "line was cut" in broken.text
+    assert f"not connected to ws://127.0.0.1:{link.port} (waiting): the " in broken.text
     edge.stop(5.0)
     assert "(stopped): the agent was stopped" in edge_health(state_dir, 30.0).text
 
@@ -303,3 +303,22 @@ def test_over_tls_both_directions_work_at_once_in_volume(start: Starter, service
             body = line.reply(request_id).body
             assert body["n"] == n and len(body["text"]) == 100_000
         assert server.violations == [] and len(server.lines) == 1
+
+
+def test_what_a_killed_agent_left_is_not_taken_for_a_line_that_is_up(start: Starter, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "edge.json").write_text('{"state":"serving","since":1,"error":"","server":"x"}')
+    assert edge_health(tmp_path / "state", 30.0).ok
+    start("ws://127.0.0.1:1", reconnect=60.0)
+    assert not edge_health(tmp_path / "state", 30.0).ok
+
+
+def test_a_server_that_asks_nothing_is_pointed_out(
+    start: Starter, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockpal_agent.transport.edge.line.UNASKED", 0.1)
+    with StandIn(TOKEN, ask_host_info=False) as server:
+        start(server.port, heartbeat=0.1)
+        said(caplog, "was this instance created as direct?")
+        wait_until(lambda: len(server.line().heartbeats) >= 5, "five heartbeats")
+    assert caplog.text.count("created as direct") == 1
