@@ -101,6 +101,27 @@ def test_stop_start_restart_and_remove(line: Line, prefix: str, daemon: Daemon, 
     assert not daemon.exists(web)
 
 
+def test_an_edit_in_place_an_edit_that_recreates_and_an_image_update(
+    line: Line, prefix: str, daemon: Daemon, web: str, registry: Registry, busybox: str, unique: str
+) -> None:
+    path = f"{prefix}/docker/containers/{web}"
+    detail = good(line.call("PUT", path, body={"restart_policy": "unless-stopped"}), shapes.DETAIL)
+    assert detail["restart_policy"] == "unless-stopped" and daemon.inspect(web)["Id"].startswith(detail["id"])
+
+    recreated = good(line.call("PUT", path, body={"env": [*detail["env"], "NEW=1"]}), shapes.DETAIL)
+    assert recreated["id"] != detail["id"] and "NEW=1" in daemon.inspect(web)["Config"]["Env"]
+
+    reference = registry.push(daemon, busybox, f"{unique}/update:1")
+    unchanged = daemon.inspect(web)["Id"]
+    refused = line.call("PUT", path, body={"image": reference})
+    assert refused.status >= 400 and daemon.inspect(web)["Id"] == unchanged
+    good(line.call("PUT", path, {"auth": registry.auth}, {"image": reference}), shapes.DETAIL)
+    updated = good(line.call("POST", f"{path}/update-image", {"auth": registry.auth}), shapes.DETAIL)
+    assert updated["image"] == reference and state(daemon, web)["Running"]
+    daemon.remove(web)
+    daemon.answer("DELETE", f"/images/{reference}", {"force": 1})
+
+
 def test_stats_of_running_and_stopped_containers(line: Line, prefix: str, daemon: Daemon, web: str) -> None:
     path = f"{prefix}/docker/containers/{web}/stats"
     assert good(line.call("GET", path), shapes.STATS)["memory_usage"] > 0
