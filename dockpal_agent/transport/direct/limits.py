@@ -28,6 +28,6 @@ class Limits:
     pong: float = 20.0  # and is gone when it says nothing for so long after that
     comment: float = 15.0  # between comments on a silent event stream
     closing: float = 2.0  # for the viewer's answer to our close frame
-    poll: float = 0.25  # longest wait for the next message before looking whether the viewer is still there
+    poll: float = 0.5  # longest wait for the next message before looking whether the viewer is still there
     refusals: int = 8  # connections past the cap that are told so at once; more are closed without a word
     refusal: float = 2.0  # seconds for telling

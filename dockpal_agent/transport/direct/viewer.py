@@ -3,7 +3,7 @@
 One thread serves a viewer: it waits for the next message (for `poll` seconds at most), sends it, looks whether the
 viewer said or left anything, and so on. A TLS connection must not be read by one thread and written by another without
 a lock, and a lock would let a stalled reader hold the writer; here both are one thread's. What that costs: a silent
-viewer wakes its thread four times a second (some 30 µs each), a viewer's leaving or ping is noticed after 0.25 s at
+viewer wakes its thread twice a second (some 50 µs each), a viewer's leaving or ping is noticed after 0.5 s at
 most. While the viewer speaks, the wait is short, so that a conversation does not crawl.
 
 Back-pressure comes by itself: while a viewer does not take a message, `next` is not called, and after `send` seconds

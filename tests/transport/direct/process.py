@@ -57,7 +57,7 @@ def main() -> None:
     if len(sys.argv) > 2:
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[2])))
     certificate = Certificate.load_or_create(Path(sys.argv[1]))
-    server = DirectServer(Service(), [Listen("127.0.0.1", 0)], tls=certificate)
+    server = DirectServer(Service(keep=0), [Listen("127.0.0.1", 0)], tls=certificate)
     server.start()
     print(server.port, flush=True)
     threading.Event().wait(600)

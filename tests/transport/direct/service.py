@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Callable, Optional, Union
 
@@ -50,11 +51,11 @@ class Feed:
 
 
 class Service:
-    """Answers by path. `requests` keeps what came; `feeds` the streams that were opened, newest last."""
+    """Answers by path. `requests` keeps what came, `feeds` the streams that were opened (the last `keep`)."""
 
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.feeds: list[Feed] = []
+    def __init__(self, *, keep: Optional[int] = None) -> None:
+        self.requests: deque[Request] = deque(maxlen=keep)
+        self.feeds: deque[Feed] = deque(maxlen=keep)
         self.opened = threading.Semaphore(0)
         self.gate = threading.Event()  # /wait answers when it is set
         self.waiting = threading.Semaphore(0)

@@ -174,7 +174,7 @@ def test_after_a_framing_error_the_connection_closes_and_nothing_behind_it_is_se
     assert (status, fields["connection"]) == (400, "close")
     assert error(body) == "content-length and transfer-encoding came together"
     assert client.rest() == b""
-    assert running.service.requests == []
+    assert not running.service.requests
 
 
 def test_after_a_malformed_chunk_the_connection_closes_and_nothing_behind_it_is_served(running: Running) -> None:

@@ -87,7 +87,7 @@ def test_a_malformed_opening_handshake_is_refused(plain: Running, fields: tuple[
     assert found == status
     assert json.loads(body)["error"]
     assert status != 426 or names["sec-websocket-version"] == "13"
-    assert plain.service.feeds == []
+    assert not plain.service.feeds
 
 
 def test_another_upgrade_is_ignored(plain: Running) -> None:
