@@ -33,7 +33,7 @@ _LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|
 
 def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
     """Path → content of every module in the archive: ours, the libraries', and those that stand beside them."""
-    files = {f"{name}.py": (HERE / f"{name}.py").read_bytes() for name in ("certifi", "idna", "native")}
+    files = {path.name: path.read_bytes() for path in (HERE / "standins").glob("*.py")}
     for path in (ROOT / "dockpal_agent").rglob("*.py"):
         files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     for wheel in wheels:
