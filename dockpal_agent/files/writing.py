@@ -4,8 +4,8 @@ The Engine's PUT of an archive removes the old file first and then writes: cut o
 So the new content is complete on the agent's side before anything is touched, the old file is kept aside with its owner
 and mode, and it is put back when the Engine fails. What could not be put back is said.
 
-The new file is another inode: hard links to the old one keep the old content, and a file that is itself a mount (a bind
-of a single file, /etc/hosts) cannot be replaced at all.
+The new file is another inode: hard links to the old one keep the old content. A file that cannot be replaced, as it is
+itself a mount or lies on a tmpfs, is written in place by the container's own cp, where it runs and has one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final, Optional
 from dockpal_agent.engine import Engine, EngineError, EngineRefused, archive
 from dockpal_agent.files import commands
 from dockpal_agent.files.errors import FilesError, OutOfReach, PathNotFound, TooLarge, WriteFailed, WrongKind
+from dockpal_agent.files.inplace import write_in_place
 from dockpal_agent.files.paths import clean, join, name_of_upload, wants_directory
 from dockpal_agent.files.place import Place, examine, find, look
 from dockpal_agent.files.spool import Spool
@@ -33,6 +34,7 @@ KEPT_LIMIT: Final = 1 << 30  # bytes of an old file that is kept aside
 PUT_LIMIT: Final = 60.0  # seconds, and one more for each megabyte
 LOCK_LIMIT: Final = 20.0  # seconds that a second writer of the same file waits
 REMOVE_LIMIT: Final = 10.0  # seconds
+BUSY: Final = "device or resource busy"  # what the kernel says when a mount is to be removed
 
 _LOCKS: Final = tuple(
     threading.Lock() for _ in range(64)
@@ -70,18 +72,22 @@ def write(
     """
     place = _target(engine, container, path, name)
     with _alone(place), contextlib.ExitStack() as stack:
+        if place.hidden:
+            return write_in_place(engine, place, path, content, name)
         kept = None
         if place.stat is not None:
             kept = _keep(engine, place, stack.enter_context(Spool(spool_directory)))
         try:
             _put(engine, place, content, kept)
         except EngineError as error:
+            if BUSY in str(error):  # it is a mount: nothing was touched
+                return write_in_place(engine, place, place.path, content, None)
             raise _undo(engine, place, kept, error) from error
     return place.path
 
 
 def _target(engine: Engine, container: str, path: str, name: Optional[str]) -> Place:
-    """The place to write to: reachable, and nothing or a regular file there."""
+    """The place to write to: nothing or a regular file there, unless it is hidden."""
     place = find(engine, examine(engine, container), clean(path))
     is_directory = place.stat is not None and place.stat.is_directory
     if wants_directory(path) and not is_directory and not place.hidden:
@@ -90,11 +96,6 @@ def _target(engine: Engine, container: str, path: str, name: Optional[str]) -> P
         raise WrongKind(f"{place.path} is not a directory")
     if is_directory and name is not None:
         place = find(engine, place.container, join(place.path, name_of_upload(name)))
-    if place.hidden:
-        raise OutOfReach(
-            f"{place.path} is on a mount ({place.hidden}) that only a running container itself sees: what Docker's "
-            f"archive API writes there would be hidden under it"
-        )
     if place.stat is not None and not place.stat.is_file:
         kind = "a directory" if place.stat.is_directory else "not a regular file"
         raise WrongKind(f"{place.path} is {kind}")
@@ -139,8 +140,6 @@ def _put(engine: Engine, place: Place, content: Spool, kept: Optional[_Kept]) ->
 
 def _undo(engine: Engine, place: Place, kept: Optional[_Kept], error: EngineError) -> Exception:
     """Make good what a failed PUT did, and what to raise about it."""
-    if "device or resource busy" in str(error):
-        return OutOfReach(f"{place.path} is itself a mount: Docker cannot replace it. Edit what is mounted there")
     if isinstance(error, EngineRefused) and error.status < 500:
         return error  # refused before it began: a read-only container or volume, the directory gone
     try:

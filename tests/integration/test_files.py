@@ -61,6 +61,7 @@ def stopped(daemon: Daemon, web: str) -> str:
     return web
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("state", ["running", "stopped"])
 def test_a_directory_is_listed_with_kinds_sizes_owners_and_links(
     engine: Engine, request: pytest.FixtureRequest, state: str
@@ -130,6 +131,7 @@ def test_what_is_too_large_for_json_says_to_download_it(engine: Engine, daemon: 
         read_text(engine, web, "/d/big")
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize(
     ("path", "kind", "reason"),
     [
@@ -152,6 +154,7 @@ def test_what_cannot_be_read_is_refused_with_the_reason(
         open_file(engine, web, path)
 
 
+@pytest.mark.engines
 def test_what_only_the_running_container_sees_is_read_and_listed_there(engine: Engine, web: str) -> None:
     assert content(engine, web, "/scratch/fleeting") == "fleeting\n"
     assert "Name:" in content(engine, web, "/proc/1/status")
@@ -165,6 +168,7 @@ def test_an_unknown_container_is_not_found(engine: Engine, unique: str) -> None:
             call(engine, f"{unique}-none", "/x")
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("state", ["running", "stopped"])
 def test_a_write_keeps_owner_and_mode_and_leaves_links_what_they_are(
     engine: Engine, daemon: Daemon, request: pytest.FixtureRequest, state: str
@@ -191,6 +195,7 @@ def test_an_upload_to_a_directory_gets_the_files_own_name(engine: Engine, web: s
     assert written == ["/d/ü p.txt", "/d/sub/ü p.txt", "/real/ü p.txt", "/d/plain"]
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize(
     ("path", "name", "kind", "reason"),
     [
@@ -201,7 +206,9 @@ def test_an_upload_to_a_directory_gets_the_files_own_name(engine: Engine, web: s
         ("/d/none/", "x", PathNotFound, "/d/none"),
         ("/d/none/deeper/x", None, PathNotFound, "no such directory .*: /d/none$"),
         ("/proc/sys/x", None, OutOfReach, "/proc"),
-        ("/etc/hosts", None, OutOfReach, "is itself a mount"),
+        ("/scratch/none/x", None, PathNotFound, "/scratch/none/x"),
+        ("/scratch", None, WrongKind, "/scratch is a directory"),
+        ("/scratch/fleeting/", "x", WrongKind, "/scratch/fleeting is not a directory"),
     ],
 )
 def test_what_cannot_be_written_is_refused_with_the_reason(
@@ -209,6 +216,51 @@ def test_what_cannot_be_written_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(kind, match=reason):
         put(engine, web, path, b"x", name)
+
+
+def test_files_on_a_tmpfs_and_files_that_are_mounts_are_written_in_place(
+    engine: Engine, daemon: Daemon, web: str
+) -> None:
+    daemon.exec(web, "sh", "-c", "chown 7:8 /scratch/fleeting; chmod 640 /scratch/fleeting; ls -i /etc/hosts > /inode")
+
+    written = [
+        put(engine, web, "/scratch/fleeting", b"new\n"),
+        put(engine, web, "/scratch", b"up\n", name="uploaded"),
+        put(engine, web, "/scratch/", b"up\n", name="-o p"),
+        put(engine, web, "/etc/hosts", b"127.0.0.1 here\n"),
+    ]
+
+    assert written == ["/scratch/fleeting", "/scratch/uploaded", "/scratch/-o p", "/etc/hosts"]
+    shown = daemon.exec(web, "sh", "-c", "cd /scratch; stat -c '%a %u %g' fleeting; cat fleeting uploaded './-o p'")
+    assert shown == b"640 7 8\nnew\nup\nup\n"
+    assert daemon.exec(web, "cat", "/etc/hosts") == b"127.0.0.1 here\n"
+    assert daemon.exec(web, "sh", "-c", "ls -i /etc/hosts | cmp - /inode") == b""
+    assert daemon.exec(web, "sh", "-c", "ls -a / | grep dockpal") == b""
+
+
+def test_a_mounted_file_that_cannot_take_the_new_content_keeps_the_old(
+    engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
+) -> None:
+    host = {"Tmpfs": {"/small": "size=64k"}, "Binds": [f"{unique}-v:/v"]}
+    container = daemon.run(busybox, "sleep", "100000", name=f"{unique}-small", labels=labels, HostConfig=host)
+    daemon.exec(container, "sh", "-c", "echo old > /small/file")
+
+    with pytest.raises(OutOfReach, match=r"/small/file was not written: .*No space left.*; the old file is as it was"):
+        put(engine, container, "/small/file", b"x" * 100_000)
+
+    assert daemon.exec(container, "cat", "/small/file") == b"old\n"
+    assert daemon.exec(container, "sh", "-c", "ls -a / | grep dockpal") == b""
+
+
+def test_a_mounted_file_of_a_stopped_or_bare_container_is_refused_with_the_reason(
+    engine: Engine, stopped: str, daemon: Daemon, scratch_image: str, unique: str, labels: dict[str, str]
+) -> None:
+    bare = daemon.run(scratch_image, name=f"{unique}-bare", labels=labels, HostConfig={"Tmpfs": {"/scratch": ""}})
+
+    with pytest.raises(OutOfReach, match="/etc/hosts is itself a mount: Docker cannot replace it"):
+        put(engine, stopped, "/etc/hosts", b"x")
+    with pytest.raises(OutOfReach, match=r"/scratch.*only a running container itself sees.*no program stat"):
+        put(engine, bare, "/scratch/x", b"x")
 
 
 def test_nothing_is_written_under_a_tmpfs_of_a_stopped_container(engine: Engine, stopped: str) -> None:
@@ -293,6 +345,7 @@ def test_a_directory_that_holds_a_volume_is_not_deleted(
     assert daemon.exec(container, "cat", "/app/data/kept") == b"kept\n"
 
 
+@pytest.mark.engines
 def test_deleting_in_a_stopped_paused_or_bare_container_says_what_is_missing(
     engine: Engine, daemon: Daemon, stopped: str, scratch_image: str, unique: str, labels: dict[str, str]
 ) -> None:

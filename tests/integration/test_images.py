@@ -313,6 +313,7 @@ def test_a_rate_limit_is_reported_as_such(docker_socket: str, pulls: Pulls, regi
     assert result.limited and "limits how often it may be asked" in result.error
 
 
+@pytest.mark.engines
 def test_the_list_has_one_row_an_image_with_all_its_tags(
     engine: Engine, daemon: Daemon, unique: str, tidy: list[str]
 ) -> None:
@@ -340,6 +341,7 @@ def test_an_image_that_lost_its_tag_is_listed_as_dangling(
     assert (row["repo"], row["tag"], row["dangling"]) == ("<none>", "<none>", True)
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("form", ["row id", "full id", "hex", "short hex"])
 def test_an_image_goes_by_any_form_of_its_id_with_all_its_tags(
     engine: Engine, daemon: Daemon, unique: str, tidy: list[str], form: str
@@ -354,6 +356,7 @@ def test_an_image_goes_by_any_form_of_its_id_with_all_its_tags(
     assert not exists(daemon, image_id)
 
 
+@pytest.mark.engines
 def test_by_one_of_several_names_only_that_name_goes(
     engine: Engine, daemon: Daemon, unique: str, tidy: list[str]
 ) -> None:
@@ -369,6 +372,7 @@ def test_by_one_of_several_names_only_that_name_goes(
         remove(engine, f"{unique}/other:2")
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("form", ["id", "name"])
 def test_an_image_in_use_stays_even_by_a_stopped_container(
     engine: Engine, daemon: Daemon, unique: str, tidy: list[str], form: str
@@ -383,6 +387,7 @@ def test_an_image_in_use_stays_even_by_a_stopped_container(
     assert daemon.call("GET", f"/images/{image_id}/json")["RepoTags"] == [f"{unique}/app:1"]
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("image", ["sha256:0000000ff", "no-such/image", "0123456789ab", "sha256:" + "0" * 64])
 def test_an_unknown_image_is_not_found(engine: Engine, image: str) -> None:
     with pytest.raises(ImageNotFound, match=f"no such image: {image}"):
