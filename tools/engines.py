@@ -53,6 +53,9 @@ TEST_PROGRAMS: Final[Mapping[str, str]] = {
     "/bin/busybox": "busybox-static",
     "docker-registry": "docker-registry",
     "htpasswd": "apache2-utils",
+    "systemd-analyze": "systemd",
+    "debootstrap": "debootstrap",
+    "curl": "curl",
 }
 NEW_PACKAGES: Final = ("docker.io", "containerd", "docker-compose")
 START_LIMIT: Final = 60.0  # seconds for a daemon to answer

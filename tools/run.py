@@ -23,7 +23,7 @@ from typing import Final
 from tools import engines, venv
 from tools.engines import EngineProblem
 
-__all__ = ["main", "start", "stop"]
+__all__ = ["main", "runs", "start", "stop"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FOLDER: Final = ROOT / ".run"
@@ -127,14 +127,15 @@ def stop() -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return False
     end = time.monotonic() + STOP_LIMIT
-    while _runs(pid):
+    while runs(pid):
         if time.monotonic() > end:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
     return True
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Whether the process is alive; one that has ended and waits for its parent is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
