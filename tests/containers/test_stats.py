@@ -307,6 +307,15 @@ def test_the_viewers_of_a_container_that_stops_are_told_and_a_later_one_sees_it_
     assert message is not None and "error" not in message
 
 
+def test_a_sampler_that_has_just_ended_takes_no_new_viewers(stats: Stats, idle: str) -> None:
+    over = room._Sampler(stats, idle, "container is not running")
+    stats._samplers[idle] = over
+
+    message = stats.watch(idle).next(10)
+
+    assert message is not None and "error" not in message
+
+
 def test_more_watched_containers_than_the_cap_are_refused(
     stats: Stats, idle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
