@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Optional
 from urllib.parse import quote
 
 from dockpal_agent.api import multipart
 from dockpal_agent.api.agent import Agent
-from dockpal_agent.api.errors import BadRequest
+from dockpal_agent.api.errors import BadRequest, NotAvailable
 from dockpal_agent.api.filebody import decode_base64, read_fields
 from dockpal_agent.api.messages import ByteStream, Json, Request, Response
 from dockpal_agent.api.router import Route
@@ -23,8 +25,11 @@ from dockpal_agent.files.writing import write
 __all__ = ["ROUTES", "disposition"]
 
 ENVELOPE: Final = 64 << 10  # bytes around the content: field names, container, path
+AT_ONCE: Final = 8  # bodies that are received and written at a time: each may take its limit twice on the agent's disk
+PLACE_LIMIT: Final = 10.0  # seconds that one more waits
 ESCAPED: Final = 6  # bytes of JSON that one byte of content takes at the most (\u0000)
 
+_PLACES: Final = threading.BoundedSemaphore(AT_ONCE)
 _CONTAINER: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9 !#$&'()+,\-.;=@\[\]^_`{}~]+", re.ASCII)
 
@@ -71,7 +76,7 @@ def upload(agent: Agent, request: Request) -> Response:
         raise _too_large(limit)
     fields: dict[str, str] = {name: request.query[name] for name in ("container", "path") if name in request.query}
     filename: Optional[str] = None
-    with Spool(directory_for(agent.config.data_dir)) as spool:
+    with _place(), Spool(directory_for(agent.config.data_dir)) as spool:
         for part in multipart.parts(request.body):
             if part.name == "file" and filename is None:
                 filename = part.filename or ""
@@ -104,6 +109,17 @@ def disposition(filename: str) -> str:
     return f"{value}; filename*=UTF-8''{exact}"
 
 
+@contextlib.contextmanager
+def _place() -> Iterator[None]:
+    """One of the places for bodies. Raises NotAvailable when none comes free."""
+    if not _PLACES.acquire(timeout=PLACE_LIMIT):
+        raise NotAvailable(f"{AT_ONCE} files are being written already", headers={"Retry-After": "10"})
+    try:
+        yield
+    finally:
+        _PLACES.release()
+
+
 def _receive(part: multipart.Part, spool: Spool, limit: int) -> None:
     for chunk in part.chunks:
         if spool.size + len(chunk) > limit:
@@ -116,7 +132,7 @@ def _written(agent: Agent, request: Request, container: Optional[str] = None) ->
     limit, directory = agent.config.upload_limit, directory_for(agent.config.data_dir)
     if request.body.length is not None and request.body.length > limit * ESCAPED + ENVELOPE:
         raise _too_large(limit)
-    with Spool(directory) as text, Spool(directory) as decoded:
+    with _place(), Spool(directory) as text, Spool(directory) as decoded:
         try:
             fields = read_fields(request.body, text, limit * 4 // 3 + 4)
         except TooLarge as error:

@@ -17,6 +17,8 @@ from dockpal_agent.images.references import Reference, parse
 
 __all__ = ["ROUTES"]
 
+WAIT_LIMIT: Final = 900.0  # seconds for an answer; the pull itself may take longer, and is joined by the next call
+
 
 def list_all(agent: Agent, request: Request) -> Response:
     """GET /docker/images -> [ImageInfo], dangling ones too; one row an image, all its references in `tags`."""
@@ -33,7 +35,7 @@ def pull(agent: Agent, request: Request) -> Response:
     reference, auth = _wanted(request)
     if request.query.flag("stream") or "text/event-stream" in request.headers.get("accept", "").lower():
         return Messages(lambda: _Progress(agent.pulls.watch(reference, auth)))
-    agent.pulls.pull(reference, auth)
+    agent.pulls.pull(reference, auth, within=WAIT_LIMIT)
     return Json({"status": "pulled"})
 
 

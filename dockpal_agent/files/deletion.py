@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from dockpal_agent.engine import Engine
@@ -11,6 +12,8 @@ from dockpal_agent.files.paths import PROTECTED, clean, is_below
 from dockpal_agent.files.place import Container, Place, examine, find, look
 
 __all__ = ["delete"]
+
+log = logging.getLogger(__name__)
 
 REMOVE_LIMIT: Final = 600.0  # seconds; a large tree on a slow disk
 KERNEL_FILES: Final = ("/proc", "/sys")
@@ -41,6 +44,7 @@ def delete(engine: Engine, container: str, path: str) -> None:
     done = commands.run(engine, inside, ("rm", "-r", "--", place.path), within=REMOVE_LIMIT, most=65536)
     if done.exit_code != 0:
         raise commands.failure(inside, place.path, done)
+    log.info("container %s: deleted %s", inside.name, place.path)
 
 
 def _refuse_protected(path: str, asked: str) -> None:

@@ -48,6 +48,7 @@ def write_in_place(engine: Engine, place: Place, asked: str, content: Spool, nam
             _tidy_up(engine, container, staged)
     except NoProgram as error:
         raise OutOfReach(f"{_why(place)}, and {error}") from error
+    log.info("container %s: wrote %s in place, %d bytes", container.name, path, content.size)
     return path
 
 

@@ -83,6 +83,7 @@ def write(
             if BUSY in str(error):  # it is a mount: nothing was touched
                 return write_in_place(engine, place, place.path, content, None)
             raise _undo(engine, place, kept, error) from error
+    log.info("container %s: wrote %s, %d bytes", place.container.name, place.path, content.size)
     return place.path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from dockpal_agent.images.errors import ImageInUse, ImageNotFound, InvalidRefere
 from dockpal_agent.images.references import parse
 
 __all__ = ["PruneResult", "prune", "remove"]
+
+log = logging.getLogger(__name__)
 
 _ID_PREFIX: Final = re.compile(r"sha256:([0-9a-f]{4,64})", re.ASCII)
 
@@ -46,6 +49,7 @@ def remove(engine: Engine, image: str) -> None:
     identity = str(found.get("Id") or "")
     if _is_one_name_of_several(target, found):
         engine_images.remove(engine, target)
+        log.info("image %s: one of its names removed", image)
         return
     _refuse_if_used(engine, identity, image)
     try:
@@ -54,13 +58,16 @@ def remove(engine: Engine, image: str) -> None:
         raise ImageNotFound(f"no such image: {image}") from error
     except Conflict as error:
         raise ImageInUse(str(error)) from error
+    log.info("image %s: removed", image)
 
 
 def prune(engine: Engine, *, dangling_only: bool) -> PruneResult:
     """Remove the dangling images, or all that no container uses. Engine API: POST /images/prune."""
     answer = engine_images.prune(engine, {"dangling": "true" if dangling_only else "false"})
     deleted = answer.get("ImagesDeleted")
-    return PruneResult(len(deleted) if isinstance(deleted, list) else 0, int(answer.get("SpaceReclaimed") or 0))
+    result = PruneResult(len(deleted) if isinstance(deleted, list) else 0, int(answer.get("SpaceReclaimed") or 0))
+    log.info("images: pruned %d, %d bytes", result.images_deleted, result.space_reclaimed)
+    return result
 
 
 def _full_id(engine: Engine, image: str) -> str:
