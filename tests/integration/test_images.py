@@ -214,9 +214,10 @@ def test_closing_ends_a_pull_that_hangs(docker_socket: str, published: str) -> N
 
 
 def test_a_check_sees_no_update_then_one_then_none(
-    engine: Engine, pulls: Pulls, daemon: Daemon, registry: Registry, published: str
+    engine: Engine, pulls: Pulls, daemon: Daemon, registry: Registry, published: str, tidy: list[str]
 ) -> None:
     pulls.pull(parse(published), registry.auth)
+    tidy.append(daemon.call("GET", f"/images/{published}/json")["Id"])
     before = digest_of(daemon, published)
 
     same = check(engine, published, registry.auth)
