@@ -45,10 +45,11 @@ def start(service: ToyService, tmp_path: Path) -> Iterator[Starter]:
 
     def begin(server: Any, **given: Any) -> EdgeLine:
         limits = {name: given.pop(name) for name in list(given) if name in Limits.__dataclass_fields__}
+        backoff = given.pop("backoff", None)
         address = server if isinstance(server, str) else f"ws://127.0.0.1:{server}"
         settings = EdgeSettings(address, (TOKEN,), tmp_path / "state", "0.1.0", reconnect=0.1, heartbeat=5.0)
         settings = replace(settings, limits=replace(Limits(close=1.0), **limits), **given)
-        line = EdgeLine(service, settings)
+        line = EdgeLine(service, settings, backoff)
         lines.append(line)
         line.start()
         return line

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 
 from dockpal_agent.api.messages import Json, Request, Response
+from dockpal_agent.transport.edge.limits import Limits
+from dockpal_agent.transport.edge.outbox import Outgoing
+from dockpal_agent.transport.edge.serving import Client, Serving
 from tests.server_standin.server import BOUND, Line, StandIn, wait_until
 from tests.transport.edge.conftest import Starter
 from tests.transport.edge.test_connecting import said
@@ -254,7 +257,21 @@ def test_bytes_are_not_carried_and_their_source_is_closed(line: Line, service: T
     assert closed.wait(BOUND)
 
 
-def test_what_comes_after_an_answer_happens_once_the_answer_is_on_its_way(line: Line, service: ToyService) -> None:
+def test_what_comes_after_an_answer_waits_until_that_is_written(service: ToyService) -> None:
+    serving, client, done = Serving(service, Limits()), Client(Limits()), threading.Event()
+    service.on("POST", "/restart", lambda _: Json({"status": "restarted"}, then=done.set))
+    serving.receive(json.dumps({"request_id": "r", "method": "POST", "path": "/restart"}), client)
+
+    answer = client.outbox.take(BOUND)
+
+    assert isinstance(answer, Outgoing) and answer.sent is not None and b"restarted" in answer.data
+    assert not done.wait(0.05), "the answer is not written yet"
+    answer.sent.set()
+    assert done.wait(BOUND)
+    serving.stop(BOUND)
+
+
+def test_what_comes_after_an_answer_happens_over_the_line_too(line: Line, service: ToyService) -> None:
     answered_before: list[bool] = []
     done = threading.Event()
 

@@ -8,10 +8,12 @@ import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
 from dockpal_agent.api.messages import Json
+from dockpal_agent.transport.edge.backoff import Backoff
 from dockpal_agent.transport.edge.health import edge_health
 from dockpal_agent.transport.edge.line import EdgeLine
 from dockpal_agent.transport.edge.state import State
@@ -114,6 +116,24 @@ def test_4001_on_a_line_that_served_makes_the_next_try_slow(
     server.line().connection.close(4001, "authentication failed")
     line = said(caplog, "refused the token")
     assert int(line.rpartition("next try in ")[2].partition(" s")[0]) >= 60
+
+
+def test_a_request_takes_the_delay_back_to_its_start(server: StandIn, start: Starter) -> None:
+    class Recorded(Backoff):
+        limits: list[float]
+
+        def delay(self, now: float, *, retry_after: Optional[float] = None, slow: bool = False) -> float:
+            self.limits = [*getattr(self, "limits", []), 0.001 * 2**self._losses]
+            return min(0.01, super().delay(now, retry_after=retry_after, slow=slow))
+
+    backoff = Recorded(0.001)
+    server.refusals += [(502, {}, b"")] * 3
+    start(server.port, backoff=backoff)
+    for number in (1, 2):
+        server.line(number).call("GET", "/ping")
+        server.line(number).cut()
+    server.line(3)
+    assert backoff.limits == [0.001, 0.002, 0.004, 0.001, 0.001]
 
 
 def test_the_old_line_is_closed_properly_before_the_next_one_is_dialed(start: Starter) -> None:
