@@ -16,7 +16,7 @@ class Client:
 
     def __init__(self, port: int, *, tls: bool = False, address: str = "127.0.0.1") -> None:
         raw = socket.create_connection((address, port), timeout=10)
-        self.socket: socket.socket = trusting().wrap_socket(raw) if tls else raw
+        self.socket: socket.socket = trusting().wrap_socket(raw, suppress_ragged_eofs=False) if tls else raw
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
@@ -42,9 +42,9 @@ class Client:
         return data
 
     def rest(self) -> bytes:
-        """Everything until the server closes; a reset counts as an end."""
+        """Everything until the server closes; a break counts as an end."""
         data = b""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):
             while part := self.socket.recv(65536):
                 data += part
         return data
@@ -68,7 +68,7 @@ class Client:
         self.socket.settimeout(seconds)
         try:
             return self.socket.recv(1) == b""
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLEOFError):
             return True
         except OSError:
             return False

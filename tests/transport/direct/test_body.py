@@ -132,7 +132,7 @@ def test_a_body_that_stalls_times_out(pair: Pair) -> None:
 
 
 def test_a_body_that_trickles_times_out_after_its_grace(pair: Pair) -> None:
-    pair.far.sendall(b"x" * 100)
+    pair.far.sendall(b"x" * 1000)
     body = RequestBody(pair.wire, 1000, replace(LIMITS, body_grace=0.0, body_rate=1 << 40))
     with pytest.raises(BodyTimeout):
         read_all(body, 1)

@@ -124,6 +124,10 @@ def test_it_is_what_a_client_is_shown(directory: Path) -> None:
     assert ssl.DER_cert_to_PEM_cert(shown).split() == (directory / "agent.crt").read_text().split()
 
 
+def test_nothing_below_tls_1_2_is_spoken_whatever_the_machine_allows(directory: Path) -> None:
+    assert server_context(Certificate.load_or_create(directory)).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
 def test_a_good_certificate_is_kept_and_nothing_is_written(directory: Path) -> None:
     made = Certificate.load_or_create(directory)
     before = contents(directory)

@@ -213,6 +213,19 @@ def test_a_client_that_says_nothing_is_closed_without_a_word(hasty: Running) -> 
     assert hasty.client().rest() == b""
 
 
+def test_a_header_that_trickles_is_cut_by_its_limit_as_a_whole(hasty: Running) -> None:
+    client = hasty.client()
+    client.send(b"GET /ping HTTP/1.1\r\nHost: a\r\nX: ")
+    client.socket.settimeout(0.2)
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while not answer:
+            client.send(b"a")
+            with contextlib.suppress(socket.timeout):
+                answer = client.socket.recv(12)
+    assert answer in (b"HTTP/1.1 408", b"")
+
+
 # -- streams of bytes --
 
 
@@ -260,6 +273,14 @@ def test_a_stream_that_breaks_off_cannot_be_taken_for_a_whole_one(running: Runni
         announced = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
         assert len(rest) < announced
     assert running.service.streams_closed.acquire(timeout=5)
+
+
+def test_a_stream_without_length_or_chunks_that_breaks_off_does_not_end_properly(running: Running) -> None:
+    client = running.client()
+    client.send(b"GET /fails-later HTTP/1.0\r\n\r\n")
+    client.until(b"\r\n\r\n1234")
+    with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
+        client.socket.recv(1)
 
 
 def test_a_reader_that_stops_reading_is_dropped_and_its_stream_closed(hasty: Running) -> None:

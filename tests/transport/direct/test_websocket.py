@@ -184,25 +184,26 @@ def test_a_stream_that_fails_ends_with_1011_and_the_reason(running: Running) -> 
     assert caught.value.rcvd.reason.startswith("the engine is gone \u00e4...")
 
 
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [
-        (frame(1, b"\xff\xfe"), 1007),
-        (frame(1, b"\xc3", final=False) + frame(0, b"("), 1007),
-        (frame(3), 1002),
-        (frame(0, b"a"), 1002),
-        (b"\x81\x01a", 1002),
-        (b"\xc1\x80\0\0\0\0", 1002),
-        (frame(9, b"a" * 126), 1002),
-        (frame(8, b"\x03"), 1002),
-        (frame(8, b"\x03\xec"), 1002),
-        (frame(8, b"\x03\xe8\xff"), 1007),
-        (frame(2, b"a" * 60000, final=False) + frame(0, b"a" * 5537), 1009),
-        ((frame(1, b"a" * 60000, final=False) + frame(0, b"\xc3\xa4" * 2769)), 1009),
-        (b"\x82\xff\x00\x00\x00\x01\x00\x00\x00\x00\0\0\0\0" + b"a" * 65537, 1009),
-    ],
-)
-def test_what_is_not_allowed_is_answered_with_the_fitting_close_code(running: Running, sent: bytes, code: int) -> None:
+BROKEN: dict[str, tuple[bytes, int]] = {
+    "text that is not UTF-8": (frame(1, b"\xff\xfe"), 1007),
+    "a character cut by a fragment": (frame(1, b"\xc3", final=False) + frame(0, b"("), 1007),
+    "an unknown opcode": (frame(3), 1002),
+    "a continuation of nothing": (frame(0, b"a"), 1002),
+    "no mask": (b"\x81\x01a", 1002),
+    "a reserved bit": (b"\xc1\x80\0\0\0\0", 1002),
+    "a long ping": (frame(9, b"a" * 126), 1002),
+    "half a close code": (frame(8, b"\x03"), 1002),
+    "a close code that is never sent": (frame(8, b"\x03\xec"), 1002),
+    "a close reason that is not UTF-8": (frame(8, b"\x03\xe8\xff"), 1007),
+    "bytes too many in parts": (frame(2, b"a" * 60000, final=False) + frame(0, b"a" * 5537), 1009),
+    "text of too many bytes": (frame(1, b"a" * 60000, final=False) + frame(0, "\u00e4".encode() * 2769), 1009),
+    "a frame too long": (b"\x82\xff" + struct.pack("!Q", 65537) + b"\0\0\0\0" + b"a" * 65537, 1009),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_is_not_allowed_is_answered_with_the_fitting_close_code(running: Running, what: str) -> None:
+    sent, code = BROKEN[what]
     client = open_by_hand(running)
     client.send(sent)
     assert closing(client)[0] == code
