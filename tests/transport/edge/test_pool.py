@@ -46,6 +46,7 @@ def test_changes_leave_threads_for_reads(pool: Pool) -> None:
     for _ in range(5):
         assert pool.submit(Lane.CHANGE, change)
     change.has_begun(2)
+    assert len(workers()) == 2, "no thread is started for work that may not run yet"
 
     assert pool.submit(Lane.READ, read.set)
 
