@@ -80,7 +80,7 @@ def wanting(programs: Mapping[str, str]) -> list[str]:
 
 
 def _which(program: str) -> Optional[str]:
-    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    found = shutil.which(program, path=_path())
     if found == "/bin/busybox" and b"ld-linux" in Path(found).read_bytes():
         return None  # the package busybox: not static, so of no use as an image
     return found
@@ -120,13 +120,37 @@ def start_engine() -> None:
         )
     OLD.mkdir(parents=True, exist_ok=True)
     log = OLD / "dockerd.log"
+    _forget_ended(Path("/var/run/docker.pid"), "dockerd")
+    _forget_ended(Path("/var/run/docker/containerd/containerd.pid"), "containerd")
     command = [str(_which("dockerd")), "-H", f"unix://{SOCKET}"]
+    environment = {**os.environ, "PATH": _path()}
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+            env=environment,
         )
     (OLD / "dockerd.pid").write_text(str(process.pid))
     _wait_until_it_answers(SOCKET, process, log)
+
+
+def _forget_ended(record: Path, name: str) -> None:
+    """Remove a daemon's pid file whose number is free, or another program's by now: it would not start beside it."""
+    try:
+        if Path(f"/proc/{int(record.read_text())}/comm").read_text().strip() == name:
+            return
+    except (FileNotFoundError, ProcessLookupError, ValueError):
+        pass  # no file, no such process, or not a number
+    record.unlink(missing_ok=True)
+
+
+def _path() -> str:
+    """PATH with the folders where Debian keeps daemons, which a plain user's lacks."""
+    return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _wait_until_it_answers(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -226,7 +250,7 @@ def new_engine(environment: Optional[Mapping[str, str]] = None) -> Iterator[NewE
     command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "sh", "-c", 'ip link set lo up; exec dockerd "$@"']
     command += ["sh", "-H", f"unix://{folder}/docker.sock", "--data-root", f"{folder}/data"]
     command += ["--exec-root", f"{folder}/exec", "-p", f"{folder}/dockerd.pid"]
-    path = f"{NEW}/programs:{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    path = f"{NEW}/programs:{_path()}"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,

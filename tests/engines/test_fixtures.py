@@ -41,9 +41,7 @@ def test_busybox_runs_a_shell_and_scratch_has_none(
     assert daemon.inspect(bare)["State"]["Running"]
 
 
-def test_the_newer_engine_can_refuse_old_versions(
-    new_socket: str, new_engine_from_1_44: NewEngine
-) -> None:
+def test_the_newer_engine_can_refuse_old_versions(new_socket: str, new_engine_from_1_44: NewEngine) -> None:
     version = Daemon(new_socket, "").call("GET", "/version")
     assert int(version["Version"].split(".")[0]) >= 28
     assert Daemon(new_socket, "1.41").answer("GET", "/info").status == 200
