@@ -24,8 +24,8 @@ Data = Union[bytes, BinaryIO, Iterable[bytes]]
 def segment(text: str) -> str:
     """One path segment, quoted (RFC 3986 section 3.3). Raises BadParameter for what cannot be one.
 
-    The daemon decodes a path before it cleans it: a part that is empty, `.` or `..` between slashes, quoted or not, would
-    lead to another call.
+    The daemon decodes a path before it cleans it: a part that is empty, `.` or `..` between slashes, quoted or not,
+    would lead to another call.
     """
     if any(part in ("", ".", "..") for part in text.split("/")):
         raise BadParameter(f"{text!r} is not a name or an id", 400)
