@@ -16,14 +16,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Optional
 
 from dockpal_agent.containers import describe
+from dockpal_agent.containers.ahead import Ahead, side_by_side
 from dockpal_agent.containers.feed import Event, EventFeed
 from dockpal_agent.containers.own import OwnContainer
-from dockpal_agent.engine import Engine, EngineBroken, EngineError, EngineTimeout, NotFound, containers, segment
+from dockpal_agent.engine import Engine, EngineBroken, EngineTimeout, containers, segment
 
 __all__ = ["Inventory"]
 
@@ -52,9 +52,7 @@ class Inventory:
         self._silent: dict[str, float] = {}  # full id: until when not to ask again
         self._epoch = 0  # counts what may have made an answer that is under way a thing of the past
         self._turn = threading.Lock()  # held by who asks for what is missing, so that others find it kept
-        self._ahead: Optional[threading.Thread] = None  # asks before anybody lists; guarded by _lock, as the next two
-        self._arrived: set[str] = set()  # full ids that it has not asked about yet
-        self._all_arrived = False  # the same for all containers there are
+        self._ahead: Final = Ahead("inventory", engine, self._learn, all=True)
         feed.subscribe(self._on_event, self._on_gap)
 
     def list(self, *, all: bool = False) -> list[dict[str, Any]]:
@@ -119,73 +117,28 @@ class Inventory:
         if event.action in CHANGING:
             self.forget(event.id)
         if event.action in ARRIVING:
-            self._ask_ahead({event.id})
+            self._ahead.add(event.id)
 
     def _on_gap(self) -> None:
         with self._lock:
             self._epoch += 1
             self._policies.clear()
-            self._all_arrived = True
-        self._ask_ahead(set())
+        self._ahead.everything()
 
-    def _ask_ahead(self, ids: set[str]) -> None:
-        with self._lock:
-            self._arrived |= ids
-            if self._ahead is not None:
-                return
-            thread = self._ahead = threading.Thread(target=self._learn_ahead, name="inventory", daemon=True)
-        thread.start()
-
-    def _learn_ahead(self) -> None:
-        """Ask about what has arrived until nothing is left. What fails here is left to the next list, which says so."""
-        while True:
-            with self._lock:
-                ids, every = self._arrived, self._all_arrived
-                self._arrived, self._all_arrived = set(), False
-                if not ids and not every:
-                    self._ahead = None
-                    return
-            if not self._feed.wait_connected(GAP_WITHIN):
-                continue
-            try:
-                if every:
-                    entries = containers.list_containers(self._engine, all=True)
-                    ids.update(str(entry.get("Id") or "") for entry in entries)
-                self._policies_of(list(ids))
-            except EngineError as error:
-                log.debug("inventory: not learned ahead: %s", error)
+    def _learn(self, ids: Sequence[str]) -> None:
+        """Ask about what has arrived. Raises EngineError."""
+        if self._feed.wait_connected(GAP_WITHIN):
+            self._policies_of(ids)
 
 
 def _inspect(engine: Engine, ids: Sequence[str]) -> dict[str, Optional[str]]:
-    """The restart policies of these containers, asked for by several threads at a time. Raises EngineError."""
+    """The restart policies of these containers that still exist. Raises EngineError."""
     learned: dict[str, Optional[str]] = {}
-    failures: list[EngineError] = []
-    waiting = deque(ids)
 
-    def work() -> None:
-        while waiting and not failures:
-            try:
-                container_id = waiting.popleft()
-            except IndexError:  # another worker was faster
-                return
-            try:
-                learned[container_id] = _policy(engine, container_id)
-            except NotFound:
-                continue
-            except EngineError as error:
-                failures.append(error)
+    def ask(container_id: str) -> None:
+        learned[container_id] = _policy(engine, container_id)
 
-    helpers = [
-        threading.Thread(target=work, name=f"inspect-{number}", daemon=True)
-        for number in range(1, min(WORKERS, len(ids)))
-    ]
-    for thread in helpers:
-        thread.start()
-    work()
-    for thread in helpers:
-        thread.join()  # bounded: each inspect is
-    if failures:
-        raise failures[0]
+    side_by_side(ids, WORKERS, ask)
     return learned
 
 

@@ -1,8 +1,9 @@
 """Live figures of containers: a one-shot sample against the last one kept.
 
 The daemon samples all containers by one ticker. Asked after a second of quiet it answers in milliseconds; else at its
-next tick, up to a second later. So requests for one container share a sample, one just taken serves for a second more,
-and only the first figure of a container (or the first after a long pause) needs two ticks.
+next tick, up to a second later. So requests for one container share a sample, and one just taken serves for a second
+more. A percentage needs a sample before: one is taken of each container when it starts and when the agent does, so that
+only who asks after a pause of more than LONGEST waits for two ticks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Optional
 
+from dockpal_agent.containers.ahead import Ahead, side_by_side
 from dockpal_agent.containers.feed import Event, EventFeed
 from dockpal_agent.containers.figures import ZEROS, Mark, cpu_percent, figures, mark_of
 from dockpal_agent.containers.streams import FAILED, Ended, TooMany
@@ -25,7 +27,9 @@ __all__ = ["Stats", "Viewer"]
 log = logging.getLogger(__name__)
 
 FRESH: Final = 1.0  # seconds that a figure is good for; the daemon has no newer one before its next tick
-LONGEST: Final = 20.0  # seconds that a percentage may span; the Server asks every 15
+LONGEST: Final = 30.0  # seconds that a percentage may span; the Server asks every 15
+AHEAD_DELAY: Final = 2.0  # seconds until what has just started is sampled: the agent's own start comes first
+AHEAD_WORKERS: Final = 8  # samples taken ahead at a time
 ATTEMPTS: Final = 3  # samples until a percentage can be told
 KEPT: Final = 1024  # containers whose last sample is kept, and names whose last figure is
 PLACES: Final = 128  # samples that the daemon is asked for at the same time
@@ -81,6 +85,7 @@ class Stats:
         self._flights: dict[str, _Flight] = {}
         self._samplers: dict[str, _Sampler] = {}  # by full id
         self._places = threading.BoundedSemaphore(PLACES)
+        self._ahead: Final = Ahead("stats-ahead", engine, self._learn, all=False, delay=AHEAD_DELAY)
         feed.subscribe(self._on_event, self._on_gap)
 
     def figures(self, container: str) -> Mapping[str, Any]:
@@ -127,6 +132,7 @@ class Stats:
 
     def stop(self) -> None:
         """End all streams."""
+        self._ahead.stop()
         with self._lock:
             samplers = list(self._samplers.values())
         for sampler in samplers:
@@ -184,9 +190,23 @@ class Stats:
         finally:
             self._places.release()
 
+    def _learn(self, ids: list[str]) -> None:
+        """Take a first sample of each that has none. Raises EngineError."""
+        with self._lock:
+            unknown = [container_id for container_id in ids if container_id not in self._kept]
+        side_by_side(unknown, AHEAD_WORKERS, self._take_first)
+
+    def _take_first(self, container_id: str) -> None:
+        mark = mark_of(containers.stats_once(self._engine, container_id))
+        with self._lock:
+            if mark is not None and container_id not in self._kept:
+                _put(self._kept, container_id, _Kept(time.monotonic(), mark, None))
+
     def _on_event(self, event: Event) -> None:
         if event.kind != "container" or event.action not in RENEWING:
             return
+        if event.action == "start":
+            self._ahead.add(event.id)
         with self._lock:
             if event.action != "rename":
                 self._kept.pop(event.id, None)
@@ -197,6 +217,7 @@ class Stats:
         with self._lock:
             self._kept.clear()
             self._recent.clear()
+        self._ahead.everything()
 
 
 def _put(entries: OrderedDict[str, Any], key: str, value: Any) -> None:

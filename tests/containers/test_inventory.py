@@ -44,7 +44,7 @@ def settled(inventory: Inventory, feed: EventFeed) -> None:
     """Start the feed, and wait until everything there is has been learned."""
     feed.start()
     assert feed.wait_connected(10)
-    wait_for(lambda: inventory._ahead is None, "what is there to be learned")
+    wait_for(lambda: not inventory._ahead.busy, "what is there to be learned")
 
 
 def test_the_restart_policy_is_listed_and_a_second_list_asks_nothing_more(

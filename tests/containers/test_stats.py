@@ -22,7 +22,9 @@ from tests.faults.proxy import FaultProxy
 
 @pytest.fixture
 def stats(proxied: Engine, feed: EventFeed) -> Iterator[Stats]:
+    """It takes no samples of its own accord, so that those which are asked for can be counted."""
     stats = Stats(proxied, feed)
+    stats._ahead.stop()
     feed.start()
     assert feed.wait_connected(10)
     yield stats
@@ -100,6 +102,25 @@ def test_a_second_figure_needs_one_sample_only(
 
     assert first["memory_limit"] > 0 and second["memory_limit"] == first["memory_limit"]
     assert (asked, samples(proxy)) == (2, 3)
+
+
+def test_of_what_runs_and_what_starts_a_sample_is_taken_before_anybody_asks(
+    proxied: Engine, proxy: FaultProxy, feed: EventFeed, daemon: Daemon, busybox: str, unique: str, idle: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(room, "AHEAD_DELAY", 0.0)
+    stats = Stats(proxied, feed)
+    feed.start()
+    wait_for(lambda: idle in stats._kept, "a sample of what ran already")
+    started = daemon.run(busybox, "sleep", "1000", name=f"{unique}-b")
+    wait_for(lambda: started in stats._kept, "a sample of what has started")
+    wait_for(lambda: not stats._ahead.busy, "the rest")
+    asked = samples(proxy)
+
+    assert stats.figures(started)["memory_limit"] > 0
+
+    assert samples(proxy) == asked + 1
+    stats.stop()
 
 
 def test_a_figure_just_taken_serves_again_under_the_same_name(stats: Stats, proxy: FaultProxy, idle: str) -> None:
