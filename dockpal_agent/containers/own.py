@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import socket
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable, Final, Literal, Optional
@@ -80,19 +79,13 @@ class OwnContainer:
     def __init__(self, engine: Engine, find_traces: Callable[[], Sequence[str]] = traces) -> None:
         self._engine: Final = engine
         self._find_traces: Final = find_traces
-        self._lock = threading.Lock()  # guards _id and _asked
-        self._id: Optional[str] = None
-        self._asked = False
+        self._known: Optional[tuple[Optional[str]]] = None  # (our id,) once asked; set as a whole, so no lock
 
     def id(self) -> Optional[str]:
         """Our container's full id; None where we run in none of this daemon's. Raises EngineError."""
-        with self._lock:
-            if self._asked:
-                return self._id
-        found = self._identify()
-        with self._lock:
-            self._id, self._asked = found, True
-        return found
+        if self._known is None:
+            self._known = (self._identify(),)
+        return self._known[0]
 
     def _identify(self) -> Optional[str]:
         """The first trace that this daemon knows as a running container; where we are nested, it may know none."""
