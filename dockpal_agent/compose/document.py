@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from dockpal_agent.compose.errors import ComposeInvalid, ComposeTooLarge, Problem
 from dockpal_agent.compose.limits import MOST_ALIASED_NODES, MOST_ALIASED_TEXT, MOST_LEVELS, MOST_SERVICES, check_text
 from dockpal_agent.compose.scalars import resolve_plain, resolve_tagged
+from dockpal_agent.compose.scanner import GoScanner
 from dockpal_agent.compose.tree import Path, Value, path_text
 
 __all__ = ["Document", "read_documents"]
@@ -104,9 +104,13 @@ class _Composer:
         self._root: Optional[_Node] = None
 
     def documents(self, text: str) -> Iterator[_Node]:
-        for event in YAML(typ="safe", pure=True).parse(io.StringIO(text)):
+        parser = YAML(typ="safe", pure=True)
+        parser.Scanner = GoScanner
+        for event in parser.parse(text):
             if isinstance(event, events.DocumentStartEvent):
                 self._anchors, self._root = {}, None
+                if event.version is not None and tuple(event.version) != (1, 1):
+                    raise _broken(self._file, event.start_mark.line + 1, "found incompatible YAML document")
             elif isinstance(event, events.DocumentEndEvent) and self._root is not None:
                 yield self._root
             elif isinstance(event, events.NodeEvent):
@@ -268,7 +272,8 @@ class _Builder:
             raise _broken(self._document.file, key.line, "invalid map key")
         text = str(key.content)
         if text in first:
-            words = f'line {key.line}: mapping key "{text}" already defined at line {first[text]}'
+            words = f'mapping key "{text}" already defined at line {first[text]}'
+            words = f"failed to parse {self._document.file}: line {key.line}: {words}"
             self._problems.append(Problem(words, (*path, text), self._document.file, key.line))
             return None
         first[text] = key.line

@@ -6,7 +6,7 @@ Compose Specification, env_file and label_file: later files win, and what stands
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Callable, Final, Optional
+from typing import Callable, Final, Optional, Union
 
 from dockpal_agent.compose.envfile import EnvFileError, parse_env, parse_raw
 from dockpal_agent.compose.errors import Findings
@@ -16,7 +16,7 @@ from dockpal_agent.compose.project import Entry, TextFile
 from dockpal_agent.compose.template import Lookup
 from dockpal_agent.compose.tree import Path
 
-__all__ = ["complete_service", "project_variables"]
+__all__ = ["complete_labels", "complete_service", "project_variables", "unresolved_service"]
 
 _Parser = Callable[[str, Lookup, Mapping[str, str]], dict[str, str]]
 _FORMATS: Final[Mapping[str, _Parser]] = {"": parse_env, ".env": parse_env, "raw": parse_raw}
@@ -36,11 +36,21 @@ def project_variables(given: Mapping[str, str], env_files: tuple[TextFile, ...],
 def complete_service(
     name: str, entry: Entry, variables: Mapping[str, str], files: Files, order: tuple[str, ...], findings: Findings
 ) -> Entry:
-    """The service with its files read and their attributes gone; `order` is the model's order of attributes."""
-    made = {key: value for key, value in entry.items() if key not in ("env_file", "label_file")}
+    """The service with its files read; `order` is the model's order of attributes.
+
+    `env_file` is gone, `label_file` stays: docker compose's hash on a container has it.
+    """
+    made = complete_labels(name, entry, files, order, findings)
+    made.pop("env_file", None)
     environment = _environment(("services", name, "env_file"), entry, variables, files, findings)
     if environment:
         made["environment"] = dict(sorted(environment.items()))
+    return {key: made[key] for key in order if key in made}
+
+
+def complete_labels(name: str, entry: Entry, files: Files, order: tuple[str, ...], findings: Findings) -> Entry:
+    """The service with the labels of its files."""
+    made = dict(entry)
     labels: dict[str, str] = {}
     for path in entry.get("label_file", ()):
         place = ("services", name, "label_file")
@@ -49,6 +59,22 @@ def complete_service(
     if labels:
         made["labels"] = dict(sorted(labels.items()))
     return {key: made[key] for key in order if key in made}
+
+
+def unresolved_service(name: str, entry: Entry, files: Files, order: tuple[str, ...]) -> Entry:
+    """The service as `docker compose config --hash` has it: its env files by name, its labels complete."""
+    made = complete_labels(name, entry, files, order, Findings())
+    made.pop("label_file", None)
+    if "env_file" in entry:
+        made["env_file"] = [_env_file_name(file) for file in entry["env_file"]]
+    return {key: made[key] for key in order if key in made}
+
+
+def _env_file_name(file: Entry) -> Union[str, Entry]:
+    if file["required"]:
+        return str(file["path"])
+    form = {"format": file["format"]} if file["format"] else {}
+    return {"path": file["path"], "required": False, **form}
 
 
 def _environment(

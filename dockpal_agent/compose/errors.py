@@ -39,7 +39,7 @@ class Problem:
 
     def __str__(self) -> str:
         place = [] if not self.path or self._names_its_place() else [path_text(self.path)]
-        if self.line is not None and not self.message.startswith("line "):
+        if self.line is not None and f"line {self.line}:" not in self.message:
             place.append(f"line {self.line}")
         return f"{self.message} ({', '.join(place)})" if place else self.message
 

@@ -31,6 +31,7 @@ __all__ = [
     "flag_or_unset",
     "host_list",
     "mapping",
+    "mapping_of_texts",
     "mapping_with_unset",
     "mode",
     "number",
@@ -41,6 +42,8 @@ __all__ = [
     "strings_of_any",
     "table",
     "text",
+    "unsigned",
+    "unsigned_or_unset",
 ]
 
 OMIT: Final = object()  # the value is not in the model
@@ -84,8 +87,7 @@ def _guarded(read: Callable[[Value], Value], value: Value, place: Place) -> Valu
 
 
 def _unexpected(kind: str, value: Value, place: Place) -> Value:
-    given = go_type(value)
-    return place.refuse(f"expected type '{kind}', got unconvertible type '{given}', value: '{sprint(value)}'")
+    return place.refuse(f"expected type '{kind}', got unconvertible type '{go_type(value)}'")
 
 
 def text(value: Value, place: Place) -> Value:
@@ -120,6 +122,28 @@ def number_or_unset(value: Value, place: Place) -> Value:
 def number(value: Value, place: Place) -> Value:
     """A whole number; 0 is left out."""
     return number_or_unset(value, place) or OMIT
+
+
+def unsigned(kind: str) -> Reader:
+    """A whole number that Go keeps without a sign (`uint16`): 0 is left out, text is not a number here."""
+
+    def read(value: Value, place: Place) -> Value:
+        return unsigned_or_unset(kind)(value, place) or OMIT
+
+    return read
+
+
+def unsigned_or_unset(kind: str) -> Reader:
+    """The same, where 0 is not the same as absent."""
+
+    def read(value: Value, place: Place) -> Value:
+        if isinstance(value, (str, bool)):
+            return _unexpected(kind, value, place)
+        if isinstance(value, (int, float)) and value < 0:
+            return place.refuse(f"cannot parse, {sprint(value)} overflows uint")
+        return number_or_unset(value, place)
+
+    return read
 
 
 def decimal(value: Value, place: Place) -> Value:
@@ -204,6 +228,12 @@ def mapping(value: Value, place: Place) -> Value:
     return {key: "" if pairs[key] is None else sprint(pairs[key]) for key in sorted(pairs)} or OMIT
 
 
+def mapping_of_texts(value: Value, place: Place) -> Value:
+    """Keys with texts or whole numbers."""
+    made = {key: text(value[key], place.key(key)) for key in sorted(value or {})}
+    return {key: "" if item is OMIT else item for key, item in made.items()} or OMIT
+
+
 def mapping_with_unset(value: Value, place: Place) -> Value:
     """Keys with texts or None (`environment`): None where the value is to come from the outside."""
     pairs = _pairs(value, place)
@@ -286,7 +316,7 @@ def record(rows: Record, *, names: Mapping[str, str] = {}) -> Reader:
             field = row if isinstance(row, Field) else Field(row)
             if key not in given and not field.always:
                 continue
-            item = field.read(given.get(key), place.attribute(key))
+            item = field.read(given.get(key), place.attribute(names.get(key, key)))
             if item is not OMIT:
                 made[names.get(key, key)] = item
         extensions = extensions_of(given)

@@ -30,10 +30,10 @@ Merged = Callable[[Sequence[TextFile], "Context"], Value]
 def apply_includes(tree: Value, file: str, context: Context, merged: Merged) -> Value:
     """The tree with what it includes, without `include`. Raises ComposeInvalid for a cycle, a clash, a missing file."""
     includes = tree.get("include")
-    if not isinstance(includes, list):
+    if "include" not in tree or not (includes is None or isinstance(includes, list)):
         return tree
     made = {key: value for key, value in tree.items() if key != "include"}
-    for index, include in enumerate(includes):
+    for index, include in enumerate(includes or ()):
         entry = {"path": include} if isinstance(include, str) else include
         if isinstance(entry, dict):  # else the schema has a word on it
             made = _with_parts(made, _included(entry, file, context, merged), index)

@@ -26,6 +26,13 @@ def _integer(text: str, findings: Findings) -> int:
     return number
 
 
+def _integer64(text: str, findings: Findings) -> int:
+    number = parse_integer(text)
+    if number is None:
+        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    return number
+
+
 def _decimal(text: str, findings: Findings) -> float:
     number = parse_float(text)
     if number is None:
@@ -42,14 +49,14 @@ def _boolean(text: str, findings: Findings) -> bool:
 
 
 _SERVICE_CASTS: Final[Mapping[str, Cast]] = {
-    "cpu_count": _integer,
+    "cpu_count": _integer64,
     "cpu_percent": _decimal,
-    "cpu_period": _integer,
-    "cpu_quota": _integer,
-    "cpu_rt_period": _integer,
-    "cpu_rt_runtime": _integer,
+    "cpu_period": _integer64,
+    "cpu_quota": _integer64,
+    "cpu_rt_period": _integer64,
+    "cpu_rt_runtime": _integer64,
     "cpus": _decimal,
-    "cpu_shares": _integer,
+    "cpu_shares": _integer64,
     "init": _boolean,
     "deploy.replicas": _integer,
     "deploy.update_config.parallelism": _integer,
@@ -61,8 +68,8 @@ _SERVICE_CASTS: Final[Mapping[str, Cast]] = {
     "healthcheck.retries": _integer,
     "healthcheck.disable": _boolean,
     "oom_kill_disable": _boolean,
-    "oom_score_adj": _integer,
-    "pids_limit": _integer,
+    "oom_score_adj": _integer64,
+    "pids_limit": _integer64,
     "ports.*.target": _integer,
     "privileged": _boolean,
     "read_only": _boolean,

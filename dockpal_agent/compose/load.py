@@ -17,7 +17,7 @@ from typing import Callable, Final, Optional
 from dockpal_agent.compose.canonical import add_defaults, lengthen
 from dockpal_agent.compose.consistency import check_references, check_values
 from dockpal_agent.compose.document import Document, read_documents
-from dockpal_agent.compose.environment import complete_service, project_variables
+from dockpal_agent.compose.environment import complete_service, project_variables, unresolved_service
 from dockpal_agent.compose.errors import ComposeInvalid, Findings, Problem
 from dockpal_agent.compose.extends import Source, apply_extends
 from dockpal_agent.compose.files import Files
@@ -261,6 +261,11 @@ def _project(tree: Value, request: ReadRequest, context: Context) -> Project:
         for name, entry in active.items()
     }
     findings.raise_if_any()
+    unresolved = {
+        name: unresolved_service(name, entry, context.files, _ROW_ORDER)
+        for name, entry in active.items()
+        if "env_file" in entry or "label_file" in entry
+    }
     used = _used(kinds, services)
     return Project(
         name=context.project,
@@ -272,6 +277,7 @@ def _project(tree: Value, request: ReadRequest, context: Context) -> Project:
         contents={key: text for key, text in contents.items() if key[1] in used[key[0]]},
         extensions=extensions,
         warnings=tuple(findings.warnings),
+        unresolved=unresolved,
         **used,
     )
 

@@ -26,10 +26,7 @@ class Merge:
 
     def tree(self, lower: Value, upper: Value, path: Path = ()) -> Value:
         """The merged tree of two files; `path` is where both stand."""
-        rules: Optional[Rules[Merger]] = _MERGERS
-        for part in path:
-            rules = rules.step(part) if rules else None
-        return self._value(lower, upper, path, rules)
+        return self._value(lower, upper, path, _MERGERS.below(path))
 
     def _value(self, lower: Value, upper: Value, path: Path, rules: Optional[Rules[Merger]]) -> Value:
         if rules is not None and rules.rule is not None:
@@ -95,8 +92,8 @@ def _logging(merge: Merge, lower: Value, upper: Value, path: Path) -> Value:
 def _build(merge: Merge, lower: Value, upper: Value, path: Path) -> Value:
     below, above = ({"context": form} if isinstance(form, str) else form for form in (lower, upper))
     if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return merge.maps(below, above, path)
+        return above if isinstance(above, dict) else below
+    return merge.maps(below, above, path, _MERGERS.below(path))
 
 
 def _keyed(default: Optional[Value]) -> Merger:

@@ -23,6 +23,7 @@ from dockpal_agent.compose.fields import (
     flag_or_unset,
     host_list,
     mapping,
+    mapping_of_texts,
     mapping_with_unset,
     mode,
     number,
@@ -33,6 +34,8 @@ from dockpal_agent.compose.fields import (
     strings_of_any,
     table,
     text,
+    unsigned,
+    unsigned_or_unset,
 )
 from dockpal_agent.compose.tree import Path, Value
 
@@ -86,6 +89,12 @@ def _size_or_number(value: Value, place: Place) -> Value:
 
 
 def _zero(value: Value, place: Place) -> Value:
+    """A whole number that is always there."""
+    made = unsigned("uint16")(value, place)
+    return 0 if made is OMIT else made
+
+
+def _whole(value: Value, place: Place) -> Value:
     made = number(value, place)
     return 0 if made is OMIT else made
 
@@ -153,7 +162,7 @@ _DEVICE_RATES: Final = each(
 )
 _BLKIO: Final = record(
     {
-        "weight": number,
+        "weight": unsigned("uint16"),
         "weight_device": each(
             record({"path": Field(_any_text, always=True), "weight": Field(_zero, always=True)}, names=_CAPITALS)
         ),
@@ -169,7 +178,7 @@ _DEVICE_REQUEST: Final = record(
 )
 _ROLLING: Final = record(
     {
-        "parallelism": number_or_unset,
+        "parallelism": unsigned_or_unset("uint64"),
         "delay": lambda value, place: _duration_or_nothing(value, place),
         "failure_action": text,
         "monitor": lambda value, place: _duration_or_nothing(value, place),
@@ -194,7 +203,7 @@ _RESOURCE: Final = record(
             record(
                 {
                     "discrete_resource_spec": record(
-                        {"kind": Field(_any_text, always=True), "value": Field(_zero, always=True)}
+                        {"kind": Field(_any_text, always=True), "value": Field(_whole, always=True)}
                     )
                 }
             )
@@ -210,14 +219,14 @@ _DEPLOY: Final = record(
         "rollback_config": _ROLLING,
         "resources": Field(record({"limits": _RESOURCE, "reservations": _RESOURCE}), always=True),
         "restart_policy": record(
-            {"condition": text, "delay": duration, "max_attempts": number_or_unset, "window": duration}
+            {"condition": text, "delay": duration, "max_attempts": unsigned_or_unset("uint64"), "window": duration}
         ),
         "placement": Field(
             record(
                 {
                     "constraints": strings,
                     "preferences": each(record({"spread": text})),
-                    "max_replicas_per_node": number,
+                    "max_replicas_per_node": unsigned("uint64"),
                 }
             ),
             always=True,
@@ -231,7 +240,7 @@ _HEALTHCHECK: Final = record(
         "test": _health_test,
         "timeout": duration,
         "interval": duration,
-        "retries": number_or_unset,
+        "retries": unsigned_or_unset("uint64"),
         "start_period": duration,
         "start_interval": duration,
         "disable": flag,
@@ -255,7 +264,7 @@ _PORT: Final = record(
         "name": text,
         "mode": text,
         "host_ip": text,
-        "target": number,
+        "target": unsigned("uint32"),
         "published": text,
         "protocol": text,
         "app_protocol": text,
@@ -270,7 +279,7 @@ _MOUNT: Final = record(
         "consistency": text,
         "bind": record({"selinux": text, "propagation": text, "create_host_path": flag, "recursive": text}),
         "volume": record({"labels": mapping, "nocopy": flag, "subpath": text}),
-        "tmpfs": record({"size": size, "mode": number}),
+        "tmpfs": record({"size": size, "mode": unsigned("uint32")}),
         "image": record({"subpath": text}),
     }
 )
@@ -315,7 +324,7 @@ SERVICE_ROWS: Final[Record] = {
     "expose": strings_of_any,
     "external_links": strings,
     "extra_hosts": host_list,
-    "group_add": strings_of_any,
+    "group_add": each(text),
     "gpus": each(_DEVICE_REQUEST),
     "hostname": text,
     "healthcheck": _HEALTHCHECK,
@@ -353,7 +362,7 @@ SERVICE_ROWS: Final[Record] = {
     "stdin_open": flag,
     "stop_grace_period": duration,
     "stop_signal": text,
-    "storage_opt": mapping,
+    "storage_opt": mapping_of_texts,
     "sysctls": mapping,
     "tmpfs": strings,
     "tty": flag,
@@ -378,7 +387,7 @@ _FILE_OBJECT: Final = record(
         "external": flag,
         "labels": mapping,
         "driver": text,
-        "driver_opts": mapping,
+        "driver_opts": mapping_of_texts,
         "template_driver": text,
     }
 )

@@ -48,7 +48,7 @@ def parse_port(text: str) -> list[Value]:
     for offset in range(targets.length + 1):
         host = f"{sources.first}-{sources.last}" if spread else str(sources.first + offset)
         made.append(_long(address, host if published else "", targets.first + offset, protocol.lower()))
-    return sorted(made, key=lambda port: str(port["target"]))
+    return sorted(made, key=lambda port: str(port.get("target", 0)))
 
 
 def _long(address: str, published: str, target: int, protocol: str) -> Value:

@@ -12,12 +12,12 @@ from dockpal_agent.compose.yamltext import as_yaml, natural
 
 __all__ = ["as_hashes", "as_json", "as_tree", "as_yaml_text"]
 
-_PRINTED: Final = ("networks", "volumes", "secrets", "configs")
+_PRINTED: Final = ("services", "networks", "volumes", "secrets", "configs")
 
 
 def as_tree(project: Project) -> Value:
     """What the JSON holds, in its order; a `$` stands twice, so that the text can be read again."""
-    top = {"name": project.name, "services": dict(project.services)}
+    top: Value = {"name": project.name, "services": {}}
     for kind in _PRINTED:
         entries = getattr(project, kind)
         if entries:
@@ -27,7 +27,9 @@ def as_tree(project: Project) -> Value:
 
 
 def _printed(kind: str, entry: Value) -> Value:
-    """A config or secret without its content where that came from a variable."""
+    """A config or secret without its content where that came from a variable, a service without the files it names."""
+    if kind == "services":
+        return {key: value for key, value in entry.items() if key != "label_file"}
     if (kind == "configs" and "environment" in entry) or kind == "secrets":
         return {key: value for key, value in entry.items() if key != "content"}
     return entry
@@ -67,6 +69,10 @@ def _without(*keys: str) -> Callable[[Value, Path], Value]:
     return rule
 
 
+def _without_empty_exec(value: Value, path: Path) -> Value:
+    return {key: item for key, item in value.items() if not (key == "exec" and item == {"command": None})}
+
+
 def _small_names(value: Value, path: Path) -> Value:
     return {_SMALL.get(key, key): item for key, item in value.items()}
 
@@ -81,6 +87,9 @@ _YAML_RULES: Final[Rules[Callable[[Value, Path], Value]]] = Rules(
         **dict.fromkeys(("services", "networks", "volumes", "secrets", "configs", "models"), _naturally),
         **{f"{kind}.*.{key}": _naturally for kind in ("networks", "volumes") for key in ("labels", "driver_opts")},
         "services.*": _without("command", "entrypoint"),
+        "services.*.post_start.*": _without("command"),
+        "services.*.pre_stop.*": _without("command"),
+        "services.*.develop.watch.*": _without_empty_exec,
         "services.*.deploy": _without("resources", "placement"),
         "networks.*": _without("ipam"),
         "services.*.blkio_config.*.*": _small_names,
@@ -92,14 +101,20 @@ _YAML_RULES: Final[Rules[Callable[[Value, Path], Value]]] = Rules(
 
 def as_yaml_text(project: Project) -> str:
     """docker compose config: YAML, with the `x-` fields where they stood, and without what is empty."""
-    top: Value = {"name": project.name, "services": dict(project.services)}
+    top: Value = {"name": project.name, "services": {}}
     for kind in (*_PRINTED, "models"):
         entries = getattr(project, kind)
         if entries:
             top[kind] = {key: _printed(kind, entry) for key, entry in entries.items()}
     for path, fields in project.extensions.items():
-        top = _extended(top, path, fields)
+        top = _extended(top, path, _all_naturally(fields))
     return as_yaml(_escaped(rewrite(top, _YAML_RULES)))
+
+
+def _all_naturally(value: Value) -> Value:
+    if isinstance(value, dict):
+        return {key: _all_naturally(value[key]) for key in natural(value)}
+    return [_all_naturally(item) for item in value] if isinstance(value, list) else value
 
 
 def _extended(value: Value, path: Path, fields: Value) -> Value:
@@ -115,6 +130,10 @@ def _extended(value: Value, path: Path, fields: Value) -> Value:
 
 
 def as_hashes(project: Project, services: tuple[str, ...] = ()) -> str:
-    """docker compose config --hash: `<service> <hash>` lines, all services where none is named."""
-    names = sorted(services or project.services)
-    return "".join(f"{name} {service_hash(project.services[name])}\n" for name in names)
+    """docker compose config --hash: `<service> <hash>` lines, all services where none is named.
+
+    Of services with an `env_file` that command prints another hash than the one on their containers: it does not read
+    the files. So does this.
+    """
+    entries = {**project.services, **project.unresolved}
+    return "".join(f"{name} {service_hash(entries[name])}\n" for name in sorted(services or project.services))

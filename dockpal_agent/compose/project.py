@@ -63,7 +63,8 @@ class Project:
     `services` are the active ones, `disabled` those whose profiles are not enabled. `networks`, `volumes`, `configs`,
     `secrets` and `models` are those that an active service uses. `contents` are the texts of configs and secrets that
     come from variables or stand in the file, by (kind, key): Compose prints neither, and neither is in a hash.
-    `extensions` are the `x-` fields by place.
+    `extensions` are the `x-` fields by place. `unresolved` are services as `config --hash` hashes them, where that is not
+    as their containers are labelled: with the names of their env files instead of what stands in them.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Project:
     contents: Mapping[tuple[str, str], str] = field(default_factory=dict)
     extensions: Mapping[Path, Value] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    unresolved: Mapping[str, Entry] = field(default_factory=dict)
 
     def dependencies(self, service: str) -> tuple[Dependency, ...]:
         """What a service waits for, by name; those that are neither active nor required are left out."""

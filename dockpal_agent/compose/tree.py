@@ -67,12 +67,12 @@ class Rules(Generic[T]):
             return self._below.get(ANY)
         return self._below.get(key) or self._below.get(ANY)
 
-    def at(self, path: Path) -> Optional[T]:
-        """The rule for exactly this place."""
+    def below(self, path: Path) -> Optional[Rules[T]]:
+        """The rules for a place and what is below it."""
         node: Optional[Rules[T]] = self
         for part in path:
             node = node.step(part) if node is not None else None
-        return node.rule if node is not None else None
+        return node
 
     def find(self, value: Value, path: Path = ()) -> Iterator[tuple[T, Value, Path]]:
         """Every place of a tree that has a rule, not looking below it."""

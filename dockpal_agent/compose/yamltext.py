@@ -22,7 +22,7 @@ _OLD_BOOLEANS: Final = frozenset(
 _BASE_60: Final = re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.ASCII)
 _DIGITS: Final = re.compile(r"[0-9]{1,18}", re.ASCII)
 _BREAKS: Final = "\r\n\x85\u2028\u2029"
-_SPECIAL: Final = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_SPECIAL: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd]")
 _INDICATOR_FIRST: Final = "#,[]{}&*!|>'\"%@`"
 _INDICATOR: Final = re.compile(rf"[:?-](?=[\s{_BREAKS}]|\Z)|---|\.\.\.")
 _INDICATOR_WITHIN: Final = re.compile(rf":(?=[\s{_BREAKS}]|\Z)|(?<=[\s{_BREAKS}])#")
@@ -30,9 +30,7 @@ _ESCAPES: Final = {
     "\0": "0", "\a": "a", "\b": "b", "\t": "t", "\n": "n", "\v": "v", "\f": "f", "\r": "r", "\x1b": "e", '"': '"',
     "\\": "\\", "\x85": "N", "\xa0": "_", "\u2028": "L", "\u2029": "P",
 }  # fmt: skip
-_TO_ESCAPE: Final = re.compile(
-    '["\\\\\r\n\x85\u2028\u2029\ufeff]|[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]'
-)
+_TO_ESCAPE: Final = re.compile('["\\\\\r\n\x85\u2028\u2029\ufeff]|[^\x20-\x7e\xa0-\ud7ff\ue000-\ufffd]')
 
 
 def as_yaml(tree: Value, step: int = 2) -> str:
@@ -102,7 +100,7 @@ def _text(text: str) -> str:
 
 
 def _reads_as_text(text: str) -> bool:
-    same = isinstance(resolve_plain(text), str) and text != "<<"
+    same = isinstance(resolve_plain(text), str)
     return same and not _BASE_60.fullmatch(text) and text not in _OLD_BOOLEANS
 
 
