@@ -73,7 +73,7 @@ class Link:
                 near.close()
                 continue
             for sock in (near, far):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             self._sockets += [near, far]
             for source, target in ((near, far), (far, near)):
                 threading.Thread(target=self._relay, args=(source, target), name="link-relay", daemon=True).start()

@@ -56,10 +56,10 @@ def test_changes_leave_threads_for_reads(pool: Pool) -> None:
     change.has_begun(3)
 
 
-def test_two_pieces_of_work_at_once_get_a_thread_each_though_one_was_idle(pool: Pool) -> None:
-    done = threading.Event()
-    pool.submit(Lane.READ, done.set)
-    assert done.wait(BOUND)
+def test_two_pieces_of_work_at_once_get_a_thread_each_though_one_was_idle() -> None:
+    pool = Pool(replace(LIMITS, idle=BOUND))
+    pool.submit(Lane.READ, lambda: None)
+    wait_until(lambda: pool._idle == 1, "its thread is idle")
     busy = Busy()
 
     pool.submit(Lane.READ, busy)
@@ -67,6 +67,7 @@ def test_two_pieces_of_work_at_once_get_a_thread_each_though_one_was_idle(pool: 
 
     busy.has_begun(2)
     busy.go.set()
+    assert pool.drain(BOUND)
 
 
 def test_never_more_threads_than_the_limit_and_none_when_idle(pool: Pool) -> None:

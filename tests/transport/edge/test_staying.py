@@ -22,7 +22,7 @@ from tests.server_standin.server import BOUND, StandIn, wait_until
 from tests.transport.edge.certificates import Authority, context
 from tests.transport.edge.conftest import TOKEN, Starter
 from tests.transport.edge.test_connecting import said
-from tests.transport.edge.toy import ToyService
+from tests.transport.edge.toy import Scripted, ToyService
 
 
 @pytest.fixture
@@ -184,6 +184,24 @@ def test_a_ping_is_answered_before_what_is_queued(server: StandIn, start: Starte
     assert line.connection.ping(b"life").wait(BOUND)
 
 
+def test_a_ping_is_answered_in_the_middle_of_a_long_answer(
+    server: StandIn, link: Link, start: Starter, service: ToyService
+) -> None:
+    service.on("GET", "/long", lambda _: Json("x" * 6_000_000))
+    start(link.port)
+    line = server.line()
+    line.reply("req-1")
+    link.rate, link.carried = 2_000_000, 0
+    long = line.ask("GET", "/long")
+    wait_until(lambda: link.carried > 500_000, "the answer is under way")
+
+    assert line.connection.ping(b"life").wait(BOUND)
+
+    assert not line.answered(long)
+    link.rate = None
+    assert len(line.reply(long).body) == 6_000_000
+
+
 def test_fragmented_requests_and_control_frames_between_them_are_read(server: StandIn, start: Starter) -> None:
     start(server.port)
     line = server.line()
@@ -269,6 +287,27 @@ def test_a_stop_does_not_wait_longer_than_it_may(server: StandIn, start: Starter
     assert not line.answered(ignored), "where any answer is success, unfinished work is not answered"
     gate.set()
     deploy_gate.set()
+
+
+def test_a_stop_ends_no_followed_deploy_as_failed_and_says_nothing_that_is_taken_for_success(
+    server: StandIn, start: Starter, service: ToyService
+) -> None:
+    service.stream("/docker/deploy/stream/d", Scripted)
+    service.ignored.add("/start")
+    edge = start(server.port)
+    line = server.line()
+    followed = line.ask("GET", "/docker/deploy/stream/d", {"stream": "true"})
+    wait_until(lambda: service.called("/docker/deploy/stream/d"), "it is followed")
+    stopping = threading.Thread(target=edge.stop, args=(3.0,))
+    stopping.start()
+    wait_until(lambda: line.call("GET", "/new").status == 503, "new requests are refused")
+    late = [line.ask("GET", "/docker/deploy/stream/d", {"stream": "true"}), line.ask("POST", "/start")]
+    assert line.call("GET", "/new").status == 503
+    stopping.join(BOUND)
+
+    assert line.ended.wait(BOUND)
+    assert not any(map(line.answered, [followed, *late]))
+    assert service.called("/start") == 0
 
 
 def test_a_stop_while_waiting_or_dialing_is_prompt(start: Starter) -> None:
