@@ -1,9 +1,10 @@
 """Live figures of containers: a one-shot sample against the last one kept.
 
-The daemon samples all containers by one ticker. Asked after a second of quiet it answers in milliseconds; else at its
-next tick, up to a second later. So requests for one container share a sample, and one just taken serves for a second
-more. A percentage needs a sample before: one is taken of each container when it starts and when the agent does, so that
-only who asks after a pause of more than LONGEST waits for two ticks.
+Older daemons (20.10) sample all containers by one ticker: asked after a second of quiet they answer in milliseconds,
+else at the next tick, up to a second later. Newer ones (28) sample at once, however close to the last time, but count
+the host's time in steps of 10 ms. So requests for one container share a sample, one just taken serves for a second
+more, and a percentage spans SHORTEST at least. It needs a sample before: one is taken of each container when it starts
+and when the agent does, so that only who asks after a pause of more than LONGEST waits for a second one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = ["Stats", "Viewer"]
 log = logging.getLogger(__name__)
 
 FRESH: Final = 1.0  # seconds that a figure is good for; the daemon has no newer one before its next tick
+SHORTEST: Final = 0.9  # seconds that a percentage spans at least
 LONGEST: Final = 30.0  # seconds that a percentage may span; the Server asks every 15
 AHEAD_DELAY: Final = 2.0  # seconds until what has just started is sampled: the agent's own start comes first
 AHEAD_WORKERS: Final = 64  # samples taken ahead at a time: all in one tick, as each tick makes who polls wait
@@ -48,12 +50,6 @@ class _Kept:
     when: float
     mark: Mark
     percent: Optional[float]
-
-    def percent_until(self, now: Mark) -> Optional[float]:
-        """The percentage since; the same one again for a sample of the same tick. None where a counter went back."""
-        if now.host == self.mark.host and now.container == self.mark.container:
-            return self.percent
-        return cpu_percent(self.mark, now)
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,7 @@ class Stats:
         self._recent: OrderedDict[str, _Recent] = OrderedDict()  # by id or name, as it was asked for; the oldest first
         self._flights: dict[str, _Flight] = {}
         self._samplers: dict[str, _Sampler] = {}  # by full id
+        self._stopped = threading.Event()
         self._places = threading.BoundedSemaphore(PLACES)
         self._ahead: Final = Ahead("stats-ahead", engine, self._learn, all=False, delay=AHEAD_DELAY)
         feed.subscribe(self._on_event, self._on_gap)
@@ -132,6 +129,7 @@ class Stats:
 
     def stop(self) -> None:
         """End all streams."""
+        self._stopped.set()
         self._ahead.stop()
         with self._lock:
             samplers = list(self._samplers.values())
@@ -166,21 +164,31 @@ class Stats:
 
     def _measure(self, container: str) -> tuple[str, Optional[Mapping[str, Any]]]:
         """(id, figures), None for one that does not run: samples until two of them give a percentage."""
-        percent: Optional[float] = None
         for _ in range(ATTEMPTS):
             sample = self._sample(container)
             container_id, mark = str(sample.get("id") or container), mark_of(sample)
-            with self._lock:
-                before = self._kept.pop(container_id, None)
-                if mark is None:
-                    return container_id, None
-                now = time.monotonic()
-                if before is not None and now - before.when <= LONGEST:
-                    percent = before.percent_until(mark)
-                _put(self._kept, container_id, _Kept(now, mark, percent))
+            if mark is None:
+                with self._lock:
+                    self._kept.pop(container_id, None)
+                return container_id, None
+            percent, pause = self._compare(container_id, mark)
             if percent is not None:
                 break
+            self._stopped.wait(pause)
         return container_id, figures(sample, percent or 0.0)
+
+    def _compare(self, container_id: str, mark: Mark) -> tuple[Optional[float], float]:
+        """The percentage since the sample before, or None and the seconds until the next one is worth its while."""
+        now = time.monotonic()
+        with self._lock:
+            before = self._kept.get(container_id)
+            if before is not None and now - before.when < SHORTEST and before.mark.container <= mark.container:
+                return before.percent, SHORTEST - (now - before.when)
+            percent = None
+            if before is not None and now - before.when <= LONGEST:
+                percent = cpu_percent(before.mark, mark)
+            _put(self._kept, container_id, _Kept(now, mark, percent))
+        return percent, SHORTEST
 
     def _sample(self, container: str) -> Mapping[str, Any]:
         if not self._places.acquire(timeout=PLACE_WITHIN):

@@ -21,6 +21,8 @@ from tests.engines.daemon import Daemon, wait_for
 
 LIST = "/agent/docker/containers"
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture(scope="module")
 def service(docker_socket: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service[Agent]]:

@@ -12,6 +12,8 @@ from dockpal_agent.engine import Engine
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy
 
+pytestmark = pytest.mark.engines
+
 
 def started(feed: EventFeed) -> list[Event]:
     """The events that come from now on."""

@@ -16,6 +16,8 @@ from dockpal_agent.engine import Engine, EngineUnavailable
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture
 def inventory(proxied: Engine, feed: EventFeed) -> Inventory:

@@ -13,6 +13,8 @@ from dockpal_agent.engine import Conflict, Engine, NotFound
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy
 
+pytestmark = pytest.mark.engines
+
 # Says what it got, so that a graceful stop can be told from a kill; "deaf" hears nothing.
 POLITE = ("sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.05; done")
 DEAF = ("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done")

@@ -17,6 +17,8 @@ from dockpal_agent.engine import Engine, EngineError, NotFound
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy, When
 
+pytestmark = pytest.mark.engines
+
 
 @pytest.fixture
 def logs(proxied: Engine, feed: EventFeed) -> Logs:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -19,6 +19,8 @@ from dockpal_agent.engine import Engine, EngineError, NotFound
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy
 
+Docker = Callable[..., str]
+
 
 @pytest.fixture
 def stats(proxied: Engine, feed: EventFeed) -> Iterator[Stats]:
@@ -29,6 +31,17 @@ def stats(proxied: Engine, feed: EventFeed) -> Iterator[Stats]:
     assert feed.wait_connected(10)
     yield stats
     stats.stop()
+
+
+@pytest.fixture
+def docker(docker_socket: str) -> Docker:
+    """The docker program on the same engine."""
+
+    def run(*words: str) -> str:
+        command = ["docker", "-H", f"unix://{docker_socket}", *words]
+        return subprocess.run(command, capture_output=True, check=True, timeout=30, text=True).stdout.strip()
+
+    return run
 
 
 @pytest.fixture
@@ -52,13 +65,27 @@ def rest_of(viewer: Viewer) -> list[Optional[Mapping[str, Any]]]:
     raise AssertionError("the stream does not end")
 
 
+def age(stats: Stats, container: str, seconds: float) -> None:
+    """Let the last sample of a container be so much older than it is."""
+    with stats._lock:
+        kept = stats._kept[container]
+        stats._kept[container] = room._Kept(kept.when - seconds, kept.mark, kept.percent)
+
+
 def outlive(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no figure serve twice."""
     monkeypatch.setattr(room, "FRESH", 0.0)
 
 
+@pytest.mark.engines
 def test_the_percentage_is_that_of_docker_stats(
-    stats: Stats, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    stats: Stats,
+    daemon: Daemon,
+    docker: Docker,
+    busybox: str,
+    unique: str,
+    labels: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Held to a part of a CPU by the kernel, so that other work on this machine changes neither figure."""
     outlive(monkeypatch)
@@ -68,29 +95,31 @@ def test_the_percentage_is_that_of_docker_stats(
     stats.figures(busy)
 
     def differs() -> float:
-        command = ["docker", "stats", "--no-stream", "--format", "{{.CPUPerc}}", busy]
-        shown = subprocess.run(command, capture_output=True, check=True, timeout=30, text=True)
-        return abs(float(stats.figures(busy)["cpu_percent"]) - float(shown.stdout.strip().rstrip("%")))
+        shown = docker("stats", "--no-stream", "--format", "{{.CPUPerc}}", busy)
+        return abs(float(stats.figures(busy)["cpu_percent"]) - float(shown.rstrip("%")))
 
     wait_for(lambda: differs() < 5, "our percentage to be within 5 points of docker's")
 
 
-def test_memory_is_that_of_docker_stats(stats: Stats, daemon: Daemon, busybox: str, unique: str) -> None:
+@pytest.mark.engines
+def test_memory_is_that_of_docker_stats(
+    stats: Stats, daemon: Daemon, docker: Docker, busybox: str, unique: str
+) -> None:
     writer = daemon.run(
         busybox, "sh", "-c", "dd if=/dev/zero of=/tmp/f bs=1M count=32 2>/dev/null; sleep 1000", name=unique
     )
     wait_for(lambda: daemon.exec(writer, "sh", "-c", "pgrep sleep"), "the file to be written")
-    command = ["docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", writer]
 
     def matches() -> bool:
-        shown = subprocess.run(command, capture_output=True, check=True, timeout=30, text=True).stdout.split("/")[0]
+        shown = docker("stats", "--no-stream", "--format", "{{.MemUsage}}", writer).split("/")[0]
         number, unit = re.fullmatch(r"([0-9.]+)([KMG]iB|B)", shown.strip()).groups()  # type: ignore[union-attr]
-        docker = float(number) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
-        return abs(stats.figures(writer)["memory_usage"] - docker) < max(0.05 * docker, 1 << 18)
+        theirs = float(number) * {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}[unit]
+        return abs(stats.figures(writer)["memory_usage"] - theirs) < max(0.05 * theirs, 1 << 18)
 
     wait_for(matches, "our memory to be docker's")
 
 
+@pytest.mark.engines
 def test_a_second_figure_needs_one_sample_only(
     stats: Stats, proxy: FaultProxy, idle: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +144,7 @@ def test_of_what_runs_and_what_starts_a_sample_is_taken_before_anybody_asks(
     started = daemon.run(busybox, "sleep", "1000", name=f"{unique}-b")
     wait_for(lambda: started in stats._kept, "a sample of what has started")
     wait_for(lambda: not stats._ahead.busy, "the rest")
+    age(stats, started, 2)
     asked = samples(proxy)
 
     assert stats.figures(started)["memory_limit"] > 0
@@ -171,6 +201,7 @@ def test_past_the_cap_the_answer_is_a_clear_refusal(stats: Stats, idle: str, mon
         stats.figures(idle)
 
 
+@pytest.mark.engines
 def test_what_does_not_run_has_zeros(
     stats: Stats, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -214,14 +245,27 @@ def test_a_sample_that_is_too_old_is_not_compared_with(
 ) -> None:
     outlive(monkeypatch)
     stats.figures(idle)
-    with stats._lock:
-        kept = stats._kept[idle]
-        stats._kept[idle] = room._Kept(kept.when - 60, kept.mark, kept.percent)
+    age(stats, idle, 60)
     asked = samples(proxy)
 
     stats.figures(idle)
 
     assert samples(proxy) == asked + 2
+
+
+@pytest.mark.engines
+def test_samples_that_are_close_together_give_the_percentage_of_a_longer_span(
+    stats: Stats, proxy: FaultProxy, idle: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Engine 28 samples at once: over a few milliseconds the host's counter, in steps of 10 ms, may not move at all."""
+    outlive(monkeypatch)
+    percent = stats.figures(idle)["cpu_percent"]
+    kept = stats._kept[idle]
+
+    assert stats.figures(idle)["cpu_percent"] == percent
+
+    spanned = stats._kept[idle].when - kept.when
+    assert spanned == 0 or spanned >= room.SHORTEST
 
 
 def test_an_unknown_container_is_not_found_for_all_who_asked(stats: Stats) -> None:

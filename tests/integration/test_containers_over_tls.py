@@ -29,6 +29,8 @@ TOKEN = {"Authorization": "Bearer containers-test"}
 MESSAGE_LIMIT = 32_768  # bytes that the Server reads in one message
 LIST = "/agent/docker/containers"
 
+pytestmark = pytest.mark.engines
+
 
 @dataclass(frozen=True)
 class Running:
