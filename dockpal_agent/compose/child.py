@@ -56,7 +56,11 @@ def read_project(request: ReadRequest) -> Project:
     if not _ROOMS.acquire(timeout=WAIT_SECONDS):
         raise ComposeUnread("too many Compose files are being read at once; try again", busy=True)
     try:
-        return _answered(json.loads(_run(json.dumps(_request_as_json(request)).encode())))
+        answer = _run(json.dumps(_request_as_json(request)).encode())
+        try:
+            return _answered(json.loads(answer))
+        except ValueError as error:
+            raise ComposeUnread("the Compose file could not be read: the reading process gave no answer") from error
     finally:
         _ROOMS.release()
 

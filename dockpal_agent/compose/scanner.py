@@ -1,7 +1,7 @@
 """ruamel.yaml's scanner, made to divide a text as go-yaml v3 does where the two differ.
 
-Tabs may stand after a value and before a comment; `"a":b` in a list in brackets is a map; `\\'` is an escape and `\\/` none.
-Each method takes the place of the one of that name in ruamel.yaml.scanner.Scanner.
+Tabs may stand after a value and before a comment; `"a":b` in a list in brackets is a map; an escaped `'` is one and an
+escaped `/` is an error. Each method takes the place of the one of that name in ruamel.yaml.scanner.Scanner.
 """
 
 from __future__ import annotations
