@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import resource
 import signal
 import subprocess
@@ -45,9 +46,10 @@ Json = Any
 
 def child_command() -> tuple[list[str], Path]:
     """What to run, and where: the packed file that this process came from, or the package beside this module."""
+    python = sys.executable or os.readlink("/proc/self/exe")  # Python does not know its own name where PATH is not set
     if _ROOT.is_file():
-        return [sys.executable, "-I", "-S", str(_ROOT), "compose-read"], _ROOT.parent
-    return [sys.executable, "-m", "dockpal_agent", "compose-read"], _ROOT
+        return [python, "-I", "-S", str(_ROOT), "compose-read"], _ROOT.parent
+    return [python, "-m", "dockpal_agent", "compose-read"], _ROOT
 
 
 def read_project(request: ReadRequest) -> Project:

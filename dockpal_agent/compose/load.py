@@ -22,6 +22,7 @@ from dockpal_agent.compose.errors import ComposeInvalid, Findings, Problem
 from dockpal_agent.compose.extends import Source, apply_extends
 from dockpal_agent.compose.files import Files
 from dockpal_agent.compose.golang import quoted
+from dockpal_agent.compose.include import apply_includes
 from dockpal_agent.compose.interpolate import interpolate
 from dockpal_agent.compose.merge import Merge, drop_repeats, forget
 from dockpal_agent.compose.model import SERVICE_ROWS, model
@@ -72,8 +73,6 @@ def _with_extends(tree: Value, layer: Layer) -> Value:
 
 
 def _with_includes(tree: Value, layer: Layer) -> Value:
-    from dockpal_agent.compose.include import apply_includes
-
     return apply_includes(tree, layer.document.file, layer.context, merged)
 
 
@@ -261,11 +260,6 @@ def _project(tree: Value, request: ReadRequest, context: Context) -> Project:
         for name, entry in active.items()
     }
     findings.raise_if_any()
-    unresolved = {
-        name: unresolved_service(name, entry, context.files, _ROW_ORDER)
-        for name, entry in active.items()
-        if "env_file" in entry or "label_file" in entry
-    }
     used = _used(kinds, services)
     return Project(
         name=context.project,
@@ -277,9 +271,15 @@ def _project(tree: Value, request: ReadRequest, context: Context) -> Project:
         contents={key: text for key, text in contents.items() if key[1] in used[key[0]]},
         extensions=extensions,
         warnings=tuple(findings.warnings),
-        unresolved=unresolved,
+        unresolved=_unresolved(active, context),
         **used,
     )
+
+
+def _unresolved(active: Mapping[str, Entry], context: Context) -> dict[str, Entry]:
+    """Services whose hash `config --hash` makes without reading their files."""
+    named = {name: entry for name, entry in active.items() if "env_file" in entry or "label_file" in entry}
+    return {name: unresolved_service(name, entry, context.files, _ROW_ORDER) for name, entry in named.items()}
 
 
 def _profiles(given: Optional[tuple[str, ...]], variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Callable, Final, Optional
 
 from dockpal_agent.compose.errors import Findings
 from dockpal_agent.compose.golang import sprint
+from dockpal_agent.compose.mounts import parse_mount
 from dockpal_agent.compose.tree import Path, Rules, Value, go_type, path_text, pattern_text
 
 __all__ = ["Merge", "drop_repeats", "forget"]
@@ -187,8 +188,6 @@ def _key(item: Value, path: Path) -> str:
 
 
 def _mount_target(item: Value, path: Path) -> str:
-    from dockpal_agent.compose.mounts import parse_mount
-
     if isinstance(item, dict):
         if not isinstance(item.get("target"), str):
             raise ValueError(f"service volume {path_text(path[:-1])}.[{path[-1]}] is missing a mount target")

@@ -104,6 +104,14 @@ def test_the_agent_never_loads_yaml() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_the_child_is_found_where_python_does_not_know_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "")
+
+    command, _ = child.child_command()
+
+    assert Path(command[0]).is_file()
+
+
 def test_a_child_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "WALL_SECONDS", 0.2)
     monkeypatch.setattr(child, "child_command", lambda: ([sys.executable, "-c", "import time; time.sleep(60)"], ROOT))
