@@ -69,8 +69,9 @@ def test_what_only_had_a_docstring_still_compiles() -> None:
     assert space["nothing"]() is None
 
 
-def test_a_dataclass_keeps_its_fields_and_makes_no_docstring_of_its_signature() -> None:
-    source = "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass P:\n    'Words.'\n    x: int = 1\n"
+@pytest.mark.parametrize("docstring", ["'Words.'", ""])
+def test_a_dataclass_keeps_its_fields_and_makes_no_docstring_of_its_signature(docstring: str) -> None:
+    source = f"import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass P:\n    {docstring}\n    x: int = 1\n"
     point = _run(source)["P"]
     assert isinstance(point, type)
     assert point(2).x == 2

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import html
 import importlib.util
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -44,6 +47,26 @@ def test_the_certificates_are_the_systems_and_need_not_be_there(monkeypatch: pyt
     assert ours.where().startswith("/etc/")
     monkeypatch.setattr("os.path.isfile", lambda path: False)
     assert ours.where().startswith("/etc/")
+
+
+def test_a_module_that_waits_is_loaded_by_its_first_use_and_takes_its_place(tmp_path: Path) -> None:
+    (tmp_path / "shutil.py").write_bytes((FOLDER.parent / "lazy.py").read_bytes())
+    source = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+sys.modules.pop("shutil", None)
+import shutil
+before = sys.modules["shutil"].__file__
+assert not hasattr(shutil, "__path__") and sys.modules["shutil"].__file__ == before, "a question loaded it"
+assert shutil.which("sh")
+assert "rmtree" in vars(shutil)
+print(before, sys.modules["shutil"].__file__)
+"""
+    ended = subprocess.run([sys.executable, "-S", "-c", source], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 0, ended.stderr
+    before, after = ended.stdout.split()
+    assert Path(before).parent == tmp_path
+    assert Path(after) == Path(shutil.__file__)
 
 
 def test_the_agent_itself_imports_none_of_them() -> None:

@@ -26,9 +26,11 @@ class _Strip(ast.NodeTransformer):
         return self._without_docstring(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        decorators = {ast.unparse(part).split("(")[0].rpartition(".")[2] for part in node.decorator_list}
-        # A dataclass without one would make itself a docstring of its signature, at every start.
-        return self._without_docstring(node, instead="." if "dataclass" in decorators else None)
+        self._without_docstring(node)
+        if "dataclass" in {ast.unparse(part).split("(")[0].rpartition(".")[2] for part in node.decorator_list}:
+            # Without one it would make itself a docstring of its signature, at every start.
+            node.body.insert(0, ast.copy_location(ast.Expr(ast.copy_location(ast.Constant("."), node)), node))
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         return self._function(node)
@@ -44,15 +46,11 @@ class _Strip(ast.NodeTransformer):
                 argument.annotation = None
         return self._without_docstring(node)
 
-    def _without_docstring(
-        self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, instead: str | None = None
-    ) -> ast.AST:
+    def _without_docstring(self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         self.generic_visit(node)
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-            if instead is not None:
-                first.value.value = instead
-            elif len(node.body) > 1 or isinstance(node, ast.Module):
+            if len(node.body) > 1 or isinstance(node, ast.Module):
                 del node.body[0]
             else:
                 node.body[0] = ast.copy_location(ast.Pass(), first)

@@ -28,12 +28,22 @@ UNUSED: Final = re.compile(
 # urllib3 asks importlib.metadata for the version of h2, to refuse HTTP/2, which nobody asks for; that brings csv and
 # zipfile into memory. connection.py only needs the package's `probe`.
 INSTEAD: Final[Mapping[str, bytes]] = {"urllib3/http2/__init__.py": b""}
+# Modules of the standard library that wait for their first use (tools/pyz/lazy.py): who imports them, for what.
+LAZY: Final = (
+    *("bz2", "lzma"),  # shutil, to see whether they are there; each brings a library
+    "inspect",  # dataclasses, for the signature in a docstring (3.13: always); brings ast, dis and opcode
+    "locale",  # calendar, for other languages
+    "mimetypes",  # http.server and urllib3, to guess what a file is
+    "shutil",  # http.server and tempfile, to copy and remove trees (from 3.11: always)
+    "zipfile",  # requests, to look for certificates in archives
+)
 _LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|COPYING|NOTICE)[^/]*)$", re.IGNORECASE)
 
 
 def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
     """Path → content of every module in the archive: ours, the libraries', and those that stand beside them."""
     files = {path.name: path.read_bytes() for path in (HERE / "standins").glob("*.py")}
+    files.update({f"{name}.py": (HERE / "lazy.py").read_bytes() for name in LAZY})
     for path in (ROOT / "dockpal_agent").rglob("*.py"):
         files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
     for wheel in wheels:
