@@ -9,7 +9,11 @@ from dockpal_agent.compose.observe import Observed, Seen
 from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.project import Project
 
-__all__ = ["Action", "Plan", "plan"]
+__all__ = ["Action", "Plan", "PlanRefused", "plan"]
+
+
+class PlanRefused(Exception):
+    """What is asked for cannot be done with what Docker holds; the text says all that is in the way."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,11 @@ from dockpal_agent.compose.options import Report
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.engine import Engine
 
-__all__ = ["Removed", "list_project", "remove_project", "stop_project"]
+__all__ = ["NoSuchProject", "Removed", "list_project", "remove_project", "stop_project"]
+
+
+class NoSuchProject(Exception):
+    """Docker has no container of a project of this name."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""One deploy, from its request to `complete`: read, write its files, bring it up; and what is done where that fails.
+
+The files are written before anything of the project is touched, and are put back when it could not be brought up. What
+a kill leaves between the two is decided by Docker: the new files stand where containers with their hashes do.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Callable, Final
+
+from dockpal_agent.compose.apply import ConvergeFailed, Outcome
+from dockpal_agent.compose.child import read_project
+from dockpal_agent.compose.deployevents import DeployRecord
+from dockpal_agent.compose.deployrequest import DeployRequest
+from dockpal_agent.compose.errors import ComposeError
+from dockpal_agent.compose.hostpaths import HostPaths
+from dockpal_agent.compose.locks import Locked, ProjectLocks
+from dockpal_agent.compose.options import DONE, Options, Report
+from dockpal_agent.compose.plan import PlanRefused
+from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read, check_name, prepare
+from dockpal_agent.compose.project import Project
+from dockpal_agent.compose.stored import Stored, StoredFailed
+from dockpal_agent.compose.telling import Teller
+from dockpal_agent.containers.journal import Journal
+from dockpal_agent.containers.own import Protected
+from dockpal_agent.engine import Engine, EngineError, containers
+from dockpal_agent.images.errors import ImageError
+
+__all__ = ["Converge", "Parts", "deploy", "prepared", "settle_files"]
+
+log = logging.getLogger(__name__)
+
+Converge = Callable[[Engine, Journal, Project, Options, Report], Outcome]
+
+PROJECT: Final = "com.docker.compose.project"
+SERVICE: Final = "com.docker.compose.service"
+HASH: Final = "com.docker.compose.config-hash"
+FORESEEN: Final = (
+    ComposeError,
+    ConvergeFailed,
+    EngineError,
+    ImageError,
+    Locked,
+    NameClash,
+    NoHostPath,
+    PlanRefused,
+    Protected,
+    StoredFailed,
+)  # their text is for the user
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a deploy needs. `ready` returns when nothing of earlier replacements is left to settle."""
+
+    engine: Engine
+    journal: Journal
+    stored: Stored
+    locks: ProjectLocks
+    base: Options  # what all deploys have in common
+    find_host_paths: Callable[[], HostPaths]
+    ready: Callable[[], None]
+    converge: Converge
+    read: Read = read_project
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+def prepared(parts: Parts, request: DeployRequest) -> Prepared:
+    """The project that a request asks for. Raises ComposeError, NameClash, NoHostPath, StoredFailed, EngineError."""
+    check_name(parts.engine, parts.stored, request)
+    return prepare(request, parts.stored, parts.find_host_paths(), parts.read, parts.base)
+
+
+def deploy(parts: Parts, request: DeployRequest, record: DeployRecord) -> Outcome:
+    """Do it, and tell it. Raises what it failed of, which the last event has said already."""
+    teller = Teller(record)
+    log.info("project %s: deploy begins (%s)", request.project, record.deploy_id)
+    try:
+        with parts.locks.held(request.project, parts.stopping):
+            outcome = _deploy(parts, request, record.deploy_id, teller)
+    except Exception as error:
+        _tell_failure(teller, request.project, error)
+        raise
+    log.info("project %s: deployed (%s)", request.project, record.deploy_id)
+    teller.complete(f"{request.name} is deployed")
+    return outcome
+
+
+def settle_files(parts: Parts, project: str) -> str:
+    """Bring an interrupted deploy's files to an end; "finished" where the new ones stand, "undone", "" for none.
+
+    The containers have been settled before. Raises EngineError, StoredFailed.
+    """
+    pending = parts.stored.pending(project)
+    if pending is None:
+        return ""
+    if _stands(parts.engine, project, pending.hashes):
+        parts.stored.commit(project)
+        outcome = "finished"
+    else:
+        parts.stored.roll_back(project)
+        outcome = "undone"
+    log.warning("project %s: the files of an interrupted deploy are %s", project, outcome)
+    return outcome
+
+
+def _deploy(parts: Parts, request: DeployRequest, deploy_id: str, teller: Teller) -> Outcome:
+    teller.say("parse", "reading the Compose file")
+    parts.ready()
+    settle_files(parts, request.project)
+    made = prepared(parts, request)
+    for warning in made.warnings:
+        teller.hint(warning)
+    count = len(made.project.services)
+    teller.say("parse", f"{count} service{'' if count == 1 else 's'}", DONE)
+    teller.say("write", "saving the files")
+    parts.stored.begin(made.request, deploy_id, made.hashes, made.readable)
+    teller.say("write", "saved", DONE)
+    try:
+        outcome = parts.converge(parts.engine, parts.journal, made.project, made.options, teller.report)
+    except Exception as failure:
+        _undo_files(parts, request.project, failure, teller)
+        raise
+    for warning in outcome.warnings:
+        teller.hint(warning)
+    try:
+        parts.stored.commit(request.project)
+    except StoredFailed as failure:  # all runs, and the files are there: only our own records are not
+        log.error("project %s: %s", request.project, failure)
+        teller.hint(str(failure))
+    return outcome
+
+
+def _undo_files(parts: Parts, project: str, failure: Exception, teller: Teller) -> None:
+    """Put the files back. A failure here never hides the first: it is told, and tried again at the next deploy."""
+    try:
+        parts.stored.roll_back(project)
+    except StoredFailed as error:
+        log.error("project %s: %s", project, error)
+        teller.hint(str(error))
+        return
+    undone = failure.undone if isinstance(failure, ConvergeFailed) else ()
+    teller.say("cleanup", "; ".join([*undone, "the files are as they were before this deploy"]), DONE)
+
+
+def _tell_failure(teller: Teller, project: str, error: Exception) -> None:
+    if isinstance(error, FORESEEN):
+        log.warning("project %s: the deploy failed: %s", project, error)
+        teller.fail(str(error) or type(error).__name__)
+    else:
+        log.error("project %s: the deploy failed unexpectedly", project, exc_info=error)
+        teller.fail(f"the agent failed on this deploy ({type(error).__name__}); its log says more")
+
+
+def _stands(engine: Engine, project: str, hashes: Mapping[str, str]) -> bool:
+    """Whether Docker has a container of each of these services with its hash."""
+    labels = [
+        found.get("Labels") or {}
+        for found in containers.list_containers(engine, all=True, filters={"label": [f"{PROJECT}={project}"]})
+    ]
+    there = {(label.get(SERVICE), label.get(HASH)) for label in labels}
+    return bool(labels) and all(pair in there for pair in hashes.items())

@@ -1,0 +1,150 @@
+"""From a deploy's request to the project that converge() takes: read in a child, with paths as the host has them."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Callable, Final, Optional
+
+from dockpal_agent.compose.deployrequest import COMPOSE_FILE, ENV_FILE, DeployRequest
+from dockpal_agent.compose.errors import ComposeUnsupported
+from dockpal_agent.compose.hashes import service_hash
+from dockpal_agent.compose.hostpaths import HostPaths
+from dockpal_agent.compose.names import normalise_project_name
+from dockpal_agent.compose.options import Options
+from dockpal_agent.compose.project import Project, ReadRequest, TextFile
+from dockpal_agent.compose.stored import Stored
+from dockpal_agent.compose.unsupported import ignored, unsupported
+from dockpal_agent.engine import Engine, containers
+
+__all__ = ["NameClash", "NoHostPath", "Prepared", "check_name", "host_files", "prepare", "refuse_unmounted"]
+
+Read = Callable[[ReadRequest], Project]
+
+PROJECT_LABEL: Final = "dockpal.project"
+_NAMESPACES: Final = ("network_mode", "ipc", "pid", "volumes_from")  # may name a container: the hash has its id
+
+
+class NameClash(Exception):
+    """Another project's name is the same once it is written as Compose allows it."""
+
+
+class NoHostPath(Exception):
+    """A file of the project is to be mounted, and no mount of the agent's container shows its folder on the host."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A deploy that can begin. `request` has all its files; `readable` are those that containers mount."""
+
+    request: DeployRequest
+    project: Project
+    options: Options
+    readable: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """The config hashes by which Docker will show that this deploy stands; those that are known before it."""
+        services = self.project.services
+        return {
+            name: service_hash(entry)
+            for name, entry in services.items()
+            if self.project.replicas(name) > 0
+            and not any("service:" in str(entry.get(key)) for key in _NAMESPACES)
+            and not entry.get("volumes_from")
+        }
+
+
+def check_name(engine: Engine, stored: Stored, request: DeployRequest) -> None:
+    """Raises NameClash; EngineError, StoredFailed."""
+    project = request.project
+    names = {
+        str((found.get("Labels") or {}).get(PROJECT_LABEL))
+        for found in containers.list_containers(engine, all=True, filters={"label": [PROJECT_LABEL]})
+    }
+    names.add(stored.display_name(project) or request.name)
+    others = sorted(name for name in names if name != request.name and normalise_project_name(name) == project)
+    if others:
+        raise NameClash(
+            f"the name {request.name} becomes {project} in Docker, as that of project {others[0]} does: "
+            f"choose another name, or remove {others[0]} first"
+        )
+
+
+def prepare(
+    request: DeployRequest, stored: Stored, host_paths: HostPaths, read: Read, base: Optional[Options] = None
+) -> Prepared:
+    """Read the project. Raises ComposeError, NoHostPath, StoredFailed."""
+    request = stored.complete(request)
+    here = stored.path(request.name)
+    folder = host_paths.on_host(str(here)) or str(here)
+    texts = {**stored.mentioned(request), **(request.files or {})}
+    project = read(_read_request(request, folder, texts))
+    problems = unsupported(project)
+    if problems:
+        raise ComposeUnsupported(problems)
+    refuse_unmounted(project, here, host_paths)
+    options = replace(
+        base or Options(),
+        pull="always" if request.force_pull else None,
+        auths=request.auths,
+        display_name=request.name,
+        compose_path=f"{folder}/{COMPOSE_FILE}",
+        api=True,
+        host_paths=host_paths,
+    )
+    readable = tuple(name for name in request.files or () if _is_mounted(f"{folder}/{name}", project))
+    return Prepared(request, project, options, readable, (*project.warnings, *ignored(project)))
+
+
+def _read_request(request: DeployRequest, folder: str, texts: Mapping[str, str]) -> ReadRequest:
+    env = () if request.env_file is None else (TextFile(f"{folder}/{ENV_FILE}", request.env_file),)
+    return ReadRequest(
+        files=(TextFile(f"{folder}/{COMPOSE_FILE}", request.compose),),
+        working_dir=folder,
+        project_name=request.name,
+        variables=request.env,
+        env_files=env,
+        profiles=request.profiles,
+        texts={f"{folder}/{name}": text for name, text in texts.items()},
+    )
+
+
+def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths) -> None:
+    """Raises NoHostPath where a file below the project's folder is to be mounted, and the host has no such folder.
+
+    Docker would make an empty directory instead.
+    """
+    if host_paths.on_host(str(here)) == project.working_dir:
+        return
+    wanted = sorted({path for path in host_files(project) if _below(path, project.working_dir)})
+    if wanted:
+        data = here.parent.parent
+        names = ", ".join(posixpath.relpath(path, project.working_dir) for path in wanted[:5])
+        raise NoHostPath(
+            f"{names}: to be mounted, these files must lie on the host, and {here} is in the agent's own container; "
+            f"run the agent's install command again with `-v {data}:{data}`"
+        )
+
+
+def host_files(project: Project) -> Iterator[str]:
+    """The paths of the host that services mount: binds, and configs and secrets that are files."""
+    for entry in project.services.values():
+        for mount in entry.get("volumes") or ():
+            if mount.get("type") == "bind" and mount.get("source"):
+                yield str(mount["source"])
+    for resources in (project.configs, project.secrets):
+        for entry in resources.values():
+            if entry.get("file"):
+                yield str(entry["file"])
+
+
+def _is_mounted(path: str, project: Project) -> bool:
+    return any(_below(path, source) for source in host_files(project))
+
+
+def _below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
