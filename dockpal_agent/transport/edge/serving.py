@@ -236,6 +236,8 @@ class Serving:
             for call in calls:
                 call.wait = _Wait.ANSWERED
                 self._calls.pop((call.client, call.request_id), None)
+        if answer.status == 504:  # the api gave up waiting, for the work or for Docker: that is not done either
+            calls = [call for call in calls if not call.ignored]
         sent = threading.Event() if then is not None else None
         said = [self._say(call, answer, SENT_WITHIN, sent) for call in calls]
         if then is not None and sent is not None:

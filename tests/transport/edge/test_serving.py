@@ -140,6 +140,18 @@ def test_where_any_answer_is_success_nothing_is_said_before_the_work_is_done(
     assert service.called("/docker/images/pull") == 1
 
 
+def test_a_504_is_unfinished_work_and_is_not_said_where_any_answer_is_success(line: Line, service: ToyService) -> None:
+    service.ignored.add("/stop")
+    service.on("POST", "/stop", lambda _: Json({"error": "Docker did not answer within 30 s"}, 504))
+    asked = line.ask("POST", "/stop")
+    wait_until(lambda: service.called("/stop"), "it was tried")
+    service.on("POST", "/inspect", lambda _: Json({"error": "Docker did not answer within 30 s"}, 504))
+    assert line.call("POST", "/inspect").status == 504
+    service.on("POST", "/stop", lambda _: Json({"error": "no such container"}, 404))
+    assert line.call("POST", "/stop").status == 404, "what is known to have failed is said"
+    assert not line.answered(asked)
+
+
 @pytest.mark.parametrize(
     "other",
     [("POST", "/other", {"a": "1"}, {"x": 1}), ("PUT", "/change", {"a": "1"}, {"x": 1}),
