@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import uuid
+import secrets
 from typing import Final, Generic, Optional, TypeVar
 
 from dockpal_agent.api.auth import Guard
@@ -47,7 +47,7 @@ class Service(Generic[A]):
         if status is not None:
             headers = error.headers if isinstance(error, ApiError) else {}
             return Json({"error": str(error) or type(error).__name__}, status, headers)
-        reference = uuid.uuid4().hex[:12]
+        reference = secrets.token_hex(6)
         log.error("request failed unexpectedly (reference %s)", reference, exc_info=error)
         text = f"the agent failed on this request ({type(error).__name__}); its log says more under {reference}"
         return Json({"error": text}, 500)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import calendar
+import datetime
 import re
-import time
 from typing import Final, Optional
 
 __all__ = ["parse_moment", "unix_text"]
@@ -21,7 +21,8 @@ def parse_moment(text: str) -> Optional[int]:
         return None
     second, fraction, sign, hours, minutes = match.groups()
     try:
-        seconds = calendar.timegm(time.strptime(second.upper(), "%Y-%m-%dT%H:%M:%S"))
+        # Not strptime: its tables of month names and its locale would stay in memory.
+        seconds = calendar.timegm(datetime.datetime.fromisoformat(second).timetuple())
     except ValueError:  # the 31st of February
         return None
     if sign:

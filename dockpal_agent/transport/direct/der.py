@@ -53,4 +53,7 @@ def _time(tag: int, text: bytes) -> float:
         value = ("20" if value[:2] < "50" else "19") + value
     elif tag != GENERALIZED_TIME:
         raise ValueError("no time where it should be")
-    return datetime.datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+    if len(value) != 15 or not value[:14].isdigit() or value[14] != "Z":
+        raise ValueError("a time that is not YYYYMMDDHHMMSSZ")
+    year, *rest = (int(value[start:end]) for start, end in ((0, 4), (4, 6), (6, 8), (8, 10), (10, 12), (12, 14)))
+    return datetime.datetime(year, *rest, tzinfo=datetime.timezone.utc).timestamp()  # type: ignore[arg-type,misc]
