@@ -20,7 +20,7 @@ from tools.base_image import ensure_base
 __all__ = ["AgentContainer", "agent_in_container", "build_image"]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-SETTLE: Final = 15.0  # seconds without a call before memory is looked at
+SETTLE: Final = 35.0  # seconds without a call before memory is looked at; the agent gives back every 30
 
 
 @dataclass(frozen=True)

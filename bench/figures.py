@@ -127,9 +127,9 @@ def exercise(port: int, container: str, project: str) -> list[str]:
     gets = ["/agent/ping", "/agent/host/info", "/agent/host/stats", "/agent/docker/containers", at, f"{at}/stats"]
     gets += ["/agent/docker/images", "/agent/docker/files?path=/&container=" + container, "/agent/docker/apps"]
     calls: list[tuple[str, str, Any]] = [("GET", path, None) for path in gets]
-    calls += [("POST", "/agent/docker/deploy/compose", {"project_name": project, "compose_yaml": COMPOSE})]
+    calls += [("POST", "/agent/docker/deploy/compose", {"name": project, "compose_yaml": COMPOSE})]
     calls += [("POST", f"{at}/restart?timeout=0", None)]
-    calls += [("POST", "/agent/docker/compose/remove", {"project_name": project})]
+    calls += [("POST", "/agent/docker/compose/remove", {"name": project})]
     failed = []
     for method, path, body in calls:
         status, answer = client.call(method, path, body)

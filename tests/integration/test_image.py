@@ -33,7 +33,7 @@ def test_it_answers_is_healthy_and_stops_at_once_when_told(container: AgentConta
     assert status == 200
     assert container.container_id[:12] in [entry["id"] for entry in json.loads(body)]
 
-    probe = ["python3", "-I", "-S", "/agent.pyz", "healthcheck"]
+    probe = ["python3", "-I", "-S", "-OO", "/agent.pyz", "healthcheck"]
     assert inspected["Config"]["Healthcheck"]["Test"] == ["CMD", *probe]
     daemon.exec(container.container_id, *probe)
     wait_for(lambda: _health(daemon, container) == "healthy", "Docker to find it healthy", within=60)
