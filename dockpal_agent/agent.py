@@ -18,8 +18,10 @@ from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
 from dockpal_agent.containers.feed import EventFeed
 from dockpal_agent.containers.inventory import Inventory
+from dockpal_agent.containers.journal import Journal
 from dockpal_agent.containers.logs import Logs
 from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.containers.replacements import Replacements
 from dockpal_agent.containers.stats import Stats
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
@@ -80,6 +82,7 @@ def house(config: Config) -> Iterator[Service[Agent]]:
         ending.callback(engine.close)
         feed = EventFeed(engine)
         own = OwnContainer(engine)
+        pulls = Pulls(engine)
         agent = Agent(
             config=config,
             version=__version__,
@@ -89,9 +92,12 @@ def house(config: Config) -> Iterator[Service[Agent]]:
             inventory=Inventory(engine, own, feed),
             stats=Stats(engine, feed),
             logs=Logs(engine, feed),
-            pulls=Pulls(engine),
+            pulls=pulls,
+            replacements=Replacements(engine, Journal(config.state_dir / "replacements"), own, pulls),
         )
         ending.callback(agent.pulls.close)
+        agent.replacements.start()
+        ending.callback(agent.replacements.stop)
         feed.start()
         ending.callback(feed.stop)
         ending.callback(agent.stats.stop)

@@ -8,6 +8,7 @@ from dockpal_agent.config import Config
 from dockpal_agent.containers.inventory import Inventory
 from dockpal_agent.containers.logs import Logs
 from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.containers.replacements import Replacements
 from dockpal_agent.containers.stats import Stats
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
@@ -29,3 +30,4 @@ class Agent:
     stats: Stats
     logs: Logs
     pulls: Pulls
+    replacements: Replacements

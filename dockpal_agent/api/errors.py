@@ -7,7 +7,13 @@ from __future__ import annotations
 
 from typing import Final, Optional
 
+from dockpal_agent.containers.edit import InvalidEdit
+from dockpal_agent.containers.image_change import CannotEdit
+from dockpal_agent.containers.journal import JournalFailed
 from dockpal_agent.containers.own import Protected
+from dockpal_agent.containers.proof import NotProven
+from dockpal_agent.containers.replace import ReplacementFailed
+from dockpal_agent.containers.turns import Busy
 from dockpal_agent.engine import errors as engine
 from dockpal_agent.files import errors as files
 from dockpal_agent.images import errors as images
@@ -108,6 +114,11 @@ class NotAvailable(ApiError):
 # registry failed at is a bad gateway, what it was too slow for a gateway time-out.
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Protected, 409),
+    (InvalidEdit, 400),
+    (CannotEdit, 409),
+    (Busy, 409),
+    (NotProven, 409),  # what the user asked for does not run
+    (JournalFailed, 507),
     (files.BadPath, 400),
     (files.WrongKind, 400),
     (files.ProtectedPath, 403),
@@ -141,4 +152,6 @@ def status_of(error: Exception) -> Optional[int]:
     """The status for `error`, None for one that nobody foresaw."""
     if isinstance(error, ApiError):
         return error.status
+    if isinstance(error, ReplacementFailed):  # its text says the rest, its cause what kind of failure it was
+        return status_of(error.__cause__) if isinstance(error.__cause__, Exception) else 502
     return next((status for kind, status in STATUS if isinstance(error, kind)), None)

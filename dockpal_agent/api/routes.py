@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from dockpal_agent.api import containers, files, host, images
+from dockpal_agent.api import container_edit, containers, files, host, images
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.router import Route
 
 __all__ = ["ALIASES", "ROUTES"]
 
-ROUTES: Final[tuple[Route[Agent], ...]] = (*host.ROUTES, *containers.ROUTES, *images.ROUTES, *files.ROUTES)
+ROUTES: Final[tuple[Route[Agent], ...]] = (
+    *host.ROUTES,
+    *containers.ROUTES,
+    *container_edit.ROUTES,
+    *images.ROUTES,
+    *files.ROUTES,
+)
 
 # Forms that the original agent had over the line.
 ALIASES: Final = {"/compose/stop": "/docker/compose/stop", "/compose/remove": "/docker/compose/remove"}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import threading
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
@@ -173,22 +173,18 @@ class Journal:
         self._active: dict[str, Record] = {}
 
     def open(self, title: str) -> Record:
-        """Begin a group. Nothing is written before its first container is added.
+        """Begin a group. Nothing is written before its first container is added. Raises JournalFailed, as alone()."""
+        with self.alone():
+            record = Record(self, self._directory / f"{secrets.token_hex(16)}.json", title, [])
+            with self._lock:
+                self._active[record.key] = record
+            return record
 
-        Raises JournalFailed while what was interrupted earlier is being settled, for a minute now.
-        """
-        if not self._begin.acquire(timeout=BEGIN_WITHIN):
-            raise JournalFailed("interrupted replacements are being settled; try again in a minute")
-        try:
-            return self._open(title)
-        finally:
-            self._begin.release()
-
-    def _open(self, title: str) -> Record:
-        record = Record(self, self._directory / f"{uuid.uuid4().hex}.json", title, [])
+    def waiting(self) -> bool:
+        """Whether there are groups on disk that nobody works on."""
         with self._lock:
-            self._active[record.key] = record
-        return record
+            active = set(self._active)
+        return any(path.stem not in active for path in self._files())
 
     def leave(self, record: Record) -> None:
         """Nobody works on this group any more."""
@@ -203,9 +199,16 @@ class Journal:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Let no group begin within this block. Groups that have begun go on."""
-        with self._begin:
+        """Let no group begin and nothing be settled within this block. Groups that have begun go on.
+
+        Raises JournalFailed where a settling has not ended within a minute.
+        """
+        if not self._begin.acquire(timeout=BEGIN_WITHIN):
+            raise JournalFailed("interrupted replacements are being settled; try again in a minute")
+        try:
             yield
+        finally:
+            self._begin.release()
 
     def unfinished(self) -> list[Record]:
         """The groups on disk that nobody works on, oldest first; they are being worked on from now.

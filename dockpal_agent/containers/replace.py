@@ -84,7 +84,7 @@ class Group:
             return
         restored = self.undo()
         if isinstance(error, (StepFailed, JournalFailed)):
-            raise self._failure(error, restored) from (error.__cause__ or error)
+            raise self._failure(error, restored) from (error if isinstance(error, JournalFailed) else error.__cause__)
 
     def prepare(self, old: Mapping[str, Any], request: CreateRequest, *, name: Optional[str] = None) -> Entry:
         """Create the successor of an inspected container. `name` is what it is to be called, if not as the old one.

@@ -27,7 +27,7 @@ from dockpal_agent.engine import (
     images,
 )
 
-__all__ = ["find", "finish", "set_policy", "stop", "undo"]
+__all__ = ["find", "finish", "rename_back", "set_policy", "stop", "undo"]
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,14 @@ def stop(engine: Engine, container_id: str, vanishes: bool) -> None:
     containers.stop(engine, container_id)
     if vanishes:
         _wait_gone(engine, container_id)
+
+
+def rename_back(engine: Engine, container_id: str, name: str) -> None:
+    """Undo a rename after a failure, which stays the failure."""
+    try:
+        containers.rename(engine, container_id, name)
+    except EngineError as error:
+        log.error("container %s: it could not be given its name back: %s", name, error)
 
 
 def _each(entries: Iterable[Entry], until: float, deed: Callable[[Entry], None]) -> bool:
