@@ -18,8 +18,8 @@ __all__ = ["ConvergeFailed", "Outcome", "converge"]
 class ConvergeFailed(Exception):
     """The project could not be brought up; the text says what failed, in Docker's words, and what was undone.
 
-    `restored` says whether all is as it was before; `undone` is what was put back or removed, one line each; `__cause__`
-    is the Engine's error, ImageError, NotProven, JournalFailed or DependencyFailed.
+    `restored` says whether all is as it was before; `undone` is what was put back or removed, one line each;
+    `__cause__` is the Engine's error, ImageError, NotProven, JournalFailed or DependencyFailed.
     """
 
     def __init__(self, message: str, *, restored: bool, undone: tuple[str, ...] = ()) -> None:

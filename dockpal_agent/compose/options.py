@@ -59,8 +59,8 @@ class Options:
 class Progress:
     """One thing that happens: a deploy event of protocol 4 without its time.
 
-    `step` is resolve, pull, create, hint or cleanup; `subject` the service, image, network or volume, "" for the project;
-    `status` RUNNING, DONE or ERROR. A hint never has ERROR.
+    `step` is resolve, pull, create, hint or cleanup; `subject` the service, image, network or volume, "" for the
+    project; `status` RUNNING, DONE or ERROR. A hint never has ERROR.
     """
 
     step: str

@@ -18,7 +18,7 @@ class PlanRefused(Exception):
 
 @dataclass(frozen=True)
 class Action:
-    """One decision. `kind` is service, network, volume or image; `action` create, start, keep, recreate, remove or pull.
+    """One decision. `kind` is service, network, volume, image; `action` create, start, keep, recreate, remove, pull.
 
     Of a service, `container` is the container's name, `number` its number, `old` the one that is there.
     """

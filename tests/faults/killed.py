@@ -1,6 +1,6 @@
 """A replacement in a process of its own, which the test kills at a chosen call to the Engine.
 
-    python -m tests.faults.killed <socket> <journal> <container> <KEY=VALUE>
+python -m tests.faults.killed <socket> <journal> <container> <KEY=VALUE>
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def running_web(daemon: Daemon, image: str, unique: str, labels: dict[str, str],
 
 
 def run_killed(proxy: FaultProxy, journal: Path, container: str, call: str, *, before: bool) -> None:
-    """Run the replacement in a process that is killed at the call: before the daemon hears of it, or after it did it."""
+    """Run the replacement in a process that is killed at the call: before the daemon hears of it, or after it."""
     method, path, nth = CALLS[call]
     command = [sys.executable, "-m", "tests.faults.killed", proxy.socket_path, str(journal), container, "ADDED=1"]
     child: list[subprocess.Popen[bytes]] = []
