@@ -15,6 +15,13 @@ from dockpal_agent.api.auth import Guard
 from dockpal_agent.api.router import Router
 from dockpal_agent.api.routes import ALIASES, ROUTES
 from dockpal_agent.api.service import Service
+from dockpal_agent.compose.apply import converge
+from dockpal_agent.compose.deployment import Parts
+from dockpal_agent.compose.deploys import Deploys
+from dockpal_agent.compose.hostpaths import host_paths
+from dockpal_agent.compose.locks import ProjectLocks
+from dockpal_agent.compose.options import Options
+from dockpal_agent.compose.stored import Stored
 from dockpal_agent.config import Config
 from dockpal_agent.containers.feed import EventFeed
 from dockpal_agent.containers.inventory import Inventory
@@ -83,6 +90,7 @@ def house(config: Config) -> Iterator[Service[Agent]]:
         feed = EventFeed(engine)
         own = OwnContainer(engine)
         pulls = Pulls(engine)
+        replacements = Replacements(engine, Journal(config.state_dir / "replacements"), own, pulls)
         agent = Agent(
             config=config,
             version=__version__,
@@ -93,17 +101,37 @@ def house(config: Config) -> Iterator[Service[Agent]]:
             stats=Stats(engine, feed),
             logs=Logs(engine, feed),
             pulls=pulls,
-            replacements=Replacements(engine, Journal(config.state_dir / "replacements"), own, pulls),
+            replacements=replacements,
+            deploys=_deploys(config, replacements, Options(own=own, pulls=pulls), engine),
         )
         ending.callback(agent.pulls.close)
         agent.replacements.start()
         ending.callback(agent.replacements.stop)
+        agent.deploys.begin()
+        ending.callback(agent.deploys.close, GRACE)
         feed.start()
         ending.callback(feed.stop)
         ending.callback(agent.stats.stop)
         agent.host.start()
         ending.callback(agent.host.stop)
         yield Service(Router(ROUTES, ALIASES), Guard(config.tokens), agent)
+
+
+def _deploys(config: Config, replacements: Replacements, base: Options, engine: Engine) -> Deploys:
+    """What changes whole projects; the containers of a project are replaced by the journal of all replacements."""
+    own = base.own
+    assert own is not None
+    parts = Parts(
+        engine=engine,
+        journal=replacements.journal,
+        stored=Stored(config.compose_dir),
+        locks=ProjectLocks(config.state_dir / "locks"),
+        base=base,
+        find_host_paths=lambda: host_paths(engine, own),
+        ready=replacements.ready,
+        converge=converge,
+    )
+    return Deploys(parts, config.state_dir / "deploys")
 
 
 def _make_directories(config: Config) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dockpal_agent.compose.deploys import Deploys
 from dockpal_agent.config import Config
 from dockpal_agent.containers.inventory import Inventory
 from dockpal_agent.containers.logs import Logs
@@ -31,3 +32,4 @@ class Agent:
     logs: Logs
     pulls: Pulls
     replacements: Replacements
+    deploys: Deploys

@@ -7,6 +7,16 @@ from __future__ import annotations
 
 from typing import Final, Optional
 
+from dockpal_agent.compose import errors as compose
+from dockpal_agent.compose.apply import ConvergeFailed
+from dockpal_agent.compose.deployevents import NoSuchDeploy, TooManyViewers
+from dockpal_agent.compose.deployrequest import InvalidDeploy
+from dockpal_agent.compose.lanes import QueueFull, Stopping
+from dockpal_agent.compose.locks import Locked
+from dockpal_agent.compose.plan import PlanRefused
+from dockpal_agent.compose.prepare import NameClash, NoHostPath
+from dockpal_agent.compose.running import NoSuchProject
+from dockpal_agent.compose.stored import StoredFailed
 from dockpal_agent.containers.edit import InvalidEdit
 from dockpal_agent.containers.image_change import CannotEdit
 from dockpal_agent.containers.journal import JournalFailed
@@ -27,6 +37,7 @@ __all__ = [
     "MethodNotAllowed",
     "NoSuchThing",
     "NotAvailable",
+    "NotInTime",
     "TooManyRequests",
     "Unauthorized",
     "UnsupportedMediaType",
@@ -110,6 +121,12 @@ class NotAvailable(ApiError):
     status = 503
 
 
+class NotInTime(ApiError):
+    """The work goes on, longer than an answer may be waited for."""
+
+    status = 504
+
+
 # From error class to status, the most particular first. Docker's own refusals keep their meaning; what Docker or a
 # registry failed at is a bad gateway, what it was too slow for a gateway time-out.
 STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
@@ -119,6 +136,22 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Busy, 409),
     (NotProven, 409),  # what the user asked for does not run
     (JournalFailed, 507),
+    (InvalidDeploy, 400),
+    (compose.ComposeTooLarge, 413),
+    (compose.ComposeInvalid, 400),
+    (compose.ComposeUnsupported, 400),
+    (compose.ComposeUnread, 503),
+    (compose.ComposeError, 400),
+    (NameClash, 409),
+    (NoHostPath, 409),
+    (PlanRefused, 409),
+    (NoSuchProject, 404),
+    (NoSuchDeploy, 404),
+    (TooManyViewers, 503),
+    (QueueFull, 429),
+    (Locked, 409),
+    (Stopping, 503),
+    (StoredFailed, 507),
     (files.BadPath, 400),
     (files.WrongKind, 400),
     (files.ProtectedPath, 403),
@@ -152,6 +185,6 @@ def status_of(error: Exception) -> Optional[int]:
     """The status for `error`, None for one that nobody foresaw."""
     if isinstance(error, ApiError):
         return error.status
-    if isinstance(error, ReplacementFailed):  # its text says the rest, its cause what kind of failure it was
+    if isinstance(error, (ReplacementFailed, ConvergeFailed)):  # its text says the rest, its cause what kind it was
         return status_of(error.__cause__) if isinstance(error.__cause__, Exception) else 502
     return next((status for kind, status in STATUS if isinstance(error, kind)), None)

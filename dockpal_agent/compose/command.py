@@ -112,9 +112,84 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-q", "--quiet", action="store_true", help="only check the file")
 
 
+def _plan(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose import shell_up  # only here: what speaks with Docker is not loaded for `config`
+
+    return shell_up.run_plan(options)
+
+
+def _up(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose import shell_up
+
+    return shell_up.run_up(options)
+
+
+def _ps(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose import shell_project
+
+    return shell_project.run_ps(options)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose import shell_project
+
+    return shell_project.run_stop(options)
+
+
+def _down(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose import shell_project
+
+    return shell_project.run_down(options)
+
+
+def _converge_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--force-recreate", action="store_true", help="recreate containers that have not changed")
+    parser.add_argument("--pull", choices=("always", "missing", "never"), help="instead of each service's pull_policy")
+    parser.add_argument("--remove-orphans", action="store_true", help="remove containers of services that are gone")
+
+
+def _plan_options(parser: argparse.ArgumentParser) -> None:
+    _converge_options(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def _up_options(parser: argparse.ArgumentParser) -> None:
+    _converge_options(parser)
+    parser.add_argument("-d", "--detach", action="store_true", help="taken for docker compose's sake: always so")
+    parser.add_argument("--no-start", action="store_true", help="create, but start nothing")
+    parser.add_argument("--wait", action="store_true", help="until all services run, or are healthy")
+
+
+def _ps_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-a", "--all", action="store_true", help="stopped containers, too")
+    parser.add_argument("--format", choices=("table", "json"), default="table")
+
+
+def _stop_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-t", "--timeout", type=_seconds, metavar="SECONDS", help="until SIGKILL")
+
+
+def _down_options(parser: argparse.ArgumentParser) -> None:
+    _stop_options(parser)
+    parser.add_argument("-v", "--volumes", action="store_true", help="remove the project's named volumes, too")
+    parser.add_argument("--remove-orphans", action="store_true", help="taken for docker compose's sake: always so")
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("must be from 0 to 3600")
+    return seconds
+
+
 Run = Callable[[argparse.Namespace], int]
 COMMANDS: Final[Mapping[str, tuple[str, Callable[[argparse.ArgumentParser], None], Run]]] = {
     "config": ("print the project as it is understood", _config_options, _config),
+    "plan": ("print what `up` would do and why", _plan_options, _plan),
+    "up": ("bring the project up: all of it, or nothing", _up_options, _up),
+    "ps": ("print the project's containers", _ps_options, _ps),
+    "stop": ("stop the project's containers", _stop_options, _stop),
+    "down": ("remove the project's containers and networks", _down_options, _down),
 }
 
 
@@ -162,6 +237,19 @@ def main(arguments: Sequence[str]) -> int:
     except ComposeError as error:
         print(error, file=sys.stderr)
         return FAILED
+    except Exception as error:
+        if not _is_foreseen(error):
+            raise
+        print(error, file=sys.stderr)
+        return FAILED
+
+
+def _is_foreseen(error: Exception) -> bool:
+    """Whether an error's text is all that a user needs; only commands that speak with Docker come here."""
+    from dockpal_agent.compose.deployment import FORESEEN
+    from dockpal_agent.compose.running import NoSuchProject
+
+    return isinstance(error, (*FORESEEN, NoSuchProject, OSError))
 
 
 def _code(code: object) -> int:

@@ -25,7 +25,7 @@ from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read,
 from dockpal_agent.compose.project import Project
 from dockpal_agent.compose.stored import Stored, StoredFailed
 from dockpal_agent.compose.telling import Teller
-from dockpal_agent.containers.journal import Journal
+from dockpal_agent.containers.journal import Journal, JournalFailed
 from dockpal_agent.containers.own import Protected
 from dockpal_agent.engine import Engine, EngineError, containers
 from dockpal_agent.images.errors import ImageError
@@ -44,6 +44,7 @@ FORESEEN: Final = (
     ConvergeFailed,
     EngineError,
     ImageError,
+    JournalFailed,
     Locked,
     NameClash,
     NoHostPath,

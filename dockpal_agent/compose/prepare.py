@@ -86,7 +86,7 @@ def prepare(
     problems = unsupported(project)
     if problems:
         raise ComposeUnsupported(problems)
-    refuse_unmounted(project, here, host_paths)
+    refuse_unmounted(project, here, host_paths, here.parent.parent)
     options = replace(
         base or Options(),
         pull="always" if request.force_pull else None,
@@ -113,20 +113,19 @@ def _read_request(request: DeployRequest, folder: str, texts: Mapping[str, str])
     )
 
 
-def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths) -> None:
+def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths, wanted_mount: Path) -> None:
     """Raises NoHostPath where a file below the project's folder is to be mounted, and the host has no such folder.
 
-    Docker would make an empty directory instead.
+    Docker would make an empty directory instead. `wanted_mount` is the folder that the agent should have mounted.
     """
     if host_paths.on_host(str(here)) == project.working_dir:
         return
     wanted = sorted({path for path in host_files(project) if _below(path, project.working_dir)})
     if wanted:
-        data = here.parent.parent
         names = ", ".join(posixpath.relpath(path, project.working_dir) for path in wanted[:5])
         raise NoHostPath(
             f"{names}: to be mounted, these files must lie on the host, and {here} is in the agent's own container; "
-            f"run the agent's install command again with `-v {data}:{data}`"
+            f"run the agent's install command again with `-v {wanted_mount}:{wanted_mount}`"
         )
 
 

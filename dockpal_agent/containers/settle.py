@@ -18,7 +18,7 @@ from dockpal_agent.containers.journal import Entry, Journal, Record, Step
 from dockpal_agent.containers.proof import NotProven, Proof, prove
 from dockpal_agent.engine import Engine, EngineError, containers
 
-__all__ = ["Settled", "settle"]
+__all__ = ["Settled", "settle", "settle_journal"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,13 @@ def settle(engine: Engine, journal: Journal) -> list[Settled]:
         level = logging.ERROR if report.outcome == "unsettled" else logging.WARNING
         log.log(level, "container %s: its interrupted replacement is %s", report.container, report.outcome)
     return reports
+
+
+def settle_journal(engine: Engine, journal: Journal) -> list[Settled]:
+    """Finish or undo what one journal holds, and look at nothing else: by its names alone, another process's group that
+    is under way looks like one that was interrupted."""
+    with journal.alone():
+        return [report for record in journal.unfinished() for report in _by_journal(engine, record)]
 
 
 def _by_journal(engine: Engine, record: Record) -> list[Settled]:
