@@ -139,7 +139,8 @@ class Stored:
         files = _rendered(request, set(readable))
         with _said("written", folder):
             folder.make()
-            before = {name: _kept(folder, name) for name in files}
+            stale = _stale(folder, self._request(folder, CURRENT), request)
+            before = {name: _kept(folder, name) for name in (*files, *stale)}
             pending = {
                 "version": VERSION,
                 "deploy_id": deploy_id,
@@ -170,9 +171,9 @@ class Stored:
                 if standing is not None:
                     folder.write(PREVIOUS, json.dumps(standing.as_json()), 0o600)
                 folder.write(PREVIOUS_FILE, old_compose, 0o600)
-            folder.write(CURRENT, json.dumps({**request.as_json(), "deploy_id": pending["deploy_id"]}), 0o600)
             for stale in _stale(folder, standing, request):
                 folder.remove(stale)
+            folder.write(CURRENT, json.dumps({**request.as_json(), "deploy_id": pending["deploy_id"]}), 0o600)
             folder.remove(PENDING)
 
     def roll_back(self, name: str) -> None:
@@ -202,9 +203,7 @@ class Stored:
             for record in (self._request(folder, CURRENT), self._pending_request(folder)):
                 if record is not None:
                     names.update(_rendered(record, set()))
-            for each in sorted(
-                names, key=lambda path: path.startswith(PRIVATE)
-            ):  # the records last: they name the rest
+            for each in sorted(names, key=_is_record):  # the records last: they name the rest
                 folder.remove(each)
             return [] if folder.remove_if_empty() else [str(folder.path / left) for left in folder.left()]
 
@@ -316,6 +315,10 @@ def _stale(folder: ProjectFolder, old: Optional[DeployRequest], new: DeployReque
         for name, (text, _) in _rendered(old, set()).items()
         if name not in kept and folder.read(name, LARGEST) == text.encode("utf-8", "surrogateescape")
     ]
+
+
+def _is_record(name: str) -> bool:
+    return name.startswith(f"{PRIVATE}/")
 
 
 def _text(content: Optional[bytes]) -> Optional[str]:
