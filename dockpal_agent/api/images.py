@@ -112,6 +112,6 @@ ROUTES: Final[tuple[Route[Agent], ...]] = (
     Route("POST", "/docker/images/pull", pull, status_ignored=True),
     Route("POST", "/docker/images/pull-force", pull, status_ignored=True),
     Route("GET", "/docker/images/check", check_for_update),
-    Route("POST", "/docker/images/prune", prune),
+    Route("POST", "/docker/images/prune", prune, status_ignored=True),
     Route("DELETE", "/docker/images/:id*", remove, status_ignored=True),
 )
