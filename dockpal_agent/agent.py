@@ -130,6 +130,7 @@ def _deploys(config: Config, replacements: Replacements, base: Options, engine: 
         find_host_paths=lambda: host_paths(engine, own),
         ready=replacements.ready,
         converge=converge,
+        shell_journals=config.state_dir / "shell",
     )
     return Deploys(parts, config.state_dir / "deploys")
 

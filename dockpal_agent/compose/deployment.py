@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Callable, Final
 
 from dockpal_agent.compose.apply import ConvergeFailed, Outcome
@@ -27,10 +28,11 @@ from dockpal_agent.compose.stored import Stored, StoredFailed
 from dockpal_agent.compose.telling import Teller
 from dockpal_agent.containers.journal import Journal, JournalFailed
 from dockpal_agent.containers.own import Protected
+from dockpal_agent.containers.settle import settle_journal
 from dockpal_agent.engine import Engine, EngineError, containers
 from dockpal_agent.images.errors import ImageError
 
-__all__ = ["Converge", "Parts", "deploy", "prepared", "settle_files"]
+__all__ = ["Converge", "Parts", "deploy", "prepared", "settle_project"]
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +58,10 @@ FORESEEN: Final = (
 
 @dataclass(frozen=True)
 class Parts:
-    """What a deploy needs. `ready` returns when nothing of earlier replacements is left to settle."""
+    """What a deploy needs. `ready` returns when nothing of earlier replacements is left to settle.
+
+    `shell_journals` has a journal for each project that a shell has brought up (shell_up.py).
+    """
 
     engine: Engine
     journal: Journal
@@ -66,6 +71,7 @@ class Parts:
     find_host_paths: Callable[[], HostPaths]
     ready: Callable[[], None]
     converge: Converge
+    shell_journals: Path
     read: Read = read_project
     stopping: threading.Event = field(default_factory=threading.Event)
 
@@ -91,11 +97,14 @@ def deploy(parts: Parts, request: DeployRequest, record: DeployRecord) -> Outcom
     return outcome
 
 
-def settle_files(parts: Parts, project: str) -> str:
+def settle_project(parts: Parts, project: str) -> str:
     """Bring an interrupted deploy's files to an end; "finished" where the new ones stand, "undone", "" for none.
 
-    The containers have been settled before. Raises EngineError, StoredFailed.
+    The agent's own containers have been settled before; those of a shell's killed `up` are now. The project's lock is
+    held. Raises EngineError, JournalFailed, StoredFailed.
     """
+    if (parts.shell_journals / project).is_dir():
+        settle_journal(parts.engine, Journal(parts.shell_journals / project))
     pending = parts.stored.pending(project)
     if pending is None:
         return ""
@@ -112,7 +121,7 @@ def settle_files(parts: Parts, project: str) -> str:
 def _deploy(parts: Parts, request: DeployRequest, deploy_id: str, teller: Teller) -> Outcome:
     teller.say("parse", "reading the Compose file")
     parts.ready()
-    settle_files(parts, request.project)
+    settle_project(parts, request.project)
     made = prepared(parts, request)
     for warning in made.warnings:
         teller.hint(warning)

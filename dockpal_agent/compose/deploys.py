@@ -10,6 +10,7 @@ caller.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from pathlib import Path
@@ -17,16 +18,18 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.compose.apply import Outcome
 from dockpal_agent.compose.deployevents import DeployRecord, DeployRecords, View
-from dockpal_agent.compose.deployment import Parts, deploy, prepared, settle_files
+from dockpal_agent.compose.deployment import Parts, deploy, prepared, settle_project
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.lanes import Lanes, QueueFull, Stopping, Work
+from dockpal_agent.compose.locks import Locked
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.observe import observe
 from dockpal_agent.compose.options import DONE, ERROR, Progress
 from dockpal_agent.compose.plan import Plan, plan
 from dockpal_agent.compose.running import NoSuchProject, Removed, remove_project, stop_project
 from dockpal_agent.compose.stored import StoredFailed
+from dockpal_agent.containers.journal import JournalFailed
 from dockpal_agent.engine import EngineError
 
 __all__ = ["Deploy", "Deploys"]
@@ -149,7 +152,7 @@ class Deploys:
         def alone() -> Any:
             with self._parts.locks.held(project, self._parts.stopping):
                 self._parts.ready()
-                settle_files(self._parts, project)
+                settle_project(self._parts, project)
                 return deed()
 
         return self._lanes.submit(Work(project, f"{key} {project}", f"{key} {project}", alone))
@@ -158,10 +161,9 @@ class Deploys:
         """Bring to an end what was interrupted. Raises EngineError when the daemon is away."""
         self._parts.ready()
         interrupted = self._records.interrupted()
-        waiting = {project: self._settling(project) for project in self._to_settle(interrupted)}
-        for work in waiting.values():
-            if work is not None:
-                _wait_for(work)
+        waiting = [self.change(project, "settle", lambda: None) for project in self._to_settle()]
+        for work in waiting:
+            _wait_for(work)
         for record in interrupted:
             self._close(record)
 
@@ -187,7 +189,7 @@ class Deploys:
         while not self._parts.stopping.is_set():
             try:
                 self.settle()
-            except (EngineError, QueueFull) as error:
+            except (EngineError, JournalFailed, QueueFull) as error:
                 log.info("interrupted deploys cannot be settled yet: %s", error)
             except Stopping:
                 return
@@ -198,8 +200,10 @@ class Deploys:
                 return
             self._parts.stopping.wait(SETTLE_AGAIN)
 
-    def _to_settle(self, interrupted: list[DeployRecord]) -> list[str]:
-        """The projects with unfinished files. One whose records are unreadable is left to its next deploy."""
+    def _to_settle(self) -> list[str]:
+        """The projects with unfinished files or a killed shell. One whose records cannot be read is left
+        to its next deploy.
+        """
         found = []
         for project in self.stored.projects():
             try:
@@ -207,11 +211,10 @@ class Deploys:
                     found.append(project)
             except StoredFailed as error:
                 log.error("project %s: %s", project, error)
+        with contextlib.suppress(FileNotFoundError):
+            folders = [folder for folder in self._parts.shell_journals.iterdir() if any(folder.glob("*.json"))]
+            found += [folder.name for folder in folders if folder.name not in found]
         return found
-
-    def _settling(self, project: str) -> Optional[Work]:
-        """The work that settles a project; a deploy that begins meanwhile does the same first."""
-        return self.change(project, "settle", lambda: None)
 
     def _close(self, record: DeployRecord) -> None:
         """The last event of a deploy that the agent's end interrupted."""
@@ -234,7 +237,7 @@ def _wait_for(work: Work) -> None:
         work.wait(SETTLE_WITHIN)
     except EngineError:
         raise
-    except (ComposeError, StoredFailed, TimeoutError) as error:
+    except (ComposeError, JournalFailed, Locked, StoredFailed, TimeoutError) as error:
         log.error("%s: %s", work.title, error)
 
 

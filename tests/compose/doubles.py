@@ -64,6 +64,7 @@ def house(engine: Engine, data: Path, converge: FakeConverge, **parts: Any) -> I
             locks=ProjectLocks(data / "state" / "locks"),
             base=Options(),
             converge=converge,
+            shell_journals=data / "state" / "shell",
             **made,
         ),
         data / "state" / "deploys",
