@@ -72,6 +72,14 @@ def pytest_report_header() -> list[str]:
     return [f"engines: {version['Version']}, API {version['ApiVersion']}, at {socket}; {engines.new_packages()}"]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks a real engine, before `-m` chooses."""
+    for item in items:
+        if "docker_socket" in getattr(item, "fixturenames", ()):
+            item.add_marker("engine")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test marked `engines` runs once for every engine: its `docker_socket` and all that stands on it."""
     if metafunc.definition.get_closest_marker("engines") and "docker_socket" in metafunc.fixturenames:
