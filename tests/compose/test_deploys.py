@@ -204,25 +204,32 @@ def test_credentials_are_in_no_file(engine: Engine, tmp_path: Path) -> None:
     assert len(files) >= 4 and not any("c2VjcmV0" in path.read_text() for path in files)
 
 
-def interrupted(engine: Engine, data: Path, labels_of: Callable[[str], None]) -> tuple[str, list[tuple[str, str, str]]]:
-    """A deploy of app:2 over app:1 that is left in converge() as a kill leaves it; the next start's last words."""
+def interrupted(
+    engine: Engine, data: Path, project: str, docker: Callable[[dict[str, str]], None]
+) -> tuple[str, list[tuple[str, str, str]]]:
+    """A deploy of app:2 over app:1 that is left in converge() as a kill leaves it; the next start's last words.
+
+    `docker` gets the hashes of the new services, and makes of Docker what the kill left.
+    """
     released = threading.Event()
     converge = FakeConverge()
     with house(engine, data, converge) as deploys:
-        deploys.start(request(compose=yaml("app:1"))).wait(BOUND)
+        deploys.start(request(project, yaml("app:1"))).wait(BOUND)
         converge.script = held(released)
-        left = deploys.start(request(compose=yaml("app:2")))
+        left = deploys.start(request(project, yaml("app:2")))
         for _ in range(2):
             assert converge.begun.acquire(timeout=BOUND)
         copy = data.with_name("killed")
         copy_tree(data, copy)  # the disk as it is at this moment
         released.set()
         left.wait(BOUND)
-    labels_of(converge.projects[0])
     with house(engine, copy, FakeConverge()) as restarted:
+        pending = restarted.stored.pending(project)
+        assert pending is not None and pending.deploy_id == left.deploy_id
+        docker(dict(pending.hashes))
         restarted.settle()
-        standing = restarted.stored.load("app")
-        assert standing is not None and restarted.stored.pending("app") is None
+        standing = restarted.stored.load(project)
+        assert standing is not None and restarted.stored.pending(project) is None
         return standing.compose, events_of(restarted.view(left.deploy_id))
 
 
@@ -239,10 +246,27 @@ def copy_tree(source: Path, target: Path) -> None:
 def test_killed_in_a_deploy_that_docker_does_not_hold_the_files_of_before_come_back_and_it_is_told(
     engine: Engine, tmp_path: Path
 ) -> None:
-    compose, told = interrupted(engine, tmp_path / "data", lambda project: None)
+    compose, told = interrupted(engine, tmp_path / "data", "app", lambda hashes: None)
     assert compose == yaml("app:1")
     assert told[-1][1] == "error" and "deploy again" in told[-1][2]
     assert [status for _, status, _ in told].count("error") == 1
+
+
+@pytest.mark.parametrize("stands", [True, False])
+def test_killed_in_a_deploy_the_files_follow_what_docker_holds(
+    stands: bool, engine: Engine, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str], tmp_path: Path
+) -> None:
+    def docker(hashes: dict[str, str]) -> None:
+        has = {
+            "com.docker.compose.project": unique,
+            "com.docker.compose.service": "web",
+            "com.docker.compose.config-hash": hashes["web"] if stands else "of the deploy before",
+        }
+        daemon.create(busybox, name=f"{unique}-web-1", labels={**labels, **has})
+
+    compose, told = interrupted(engine, tmp_path / "data", unique, docker)
+    assert compose == yaml("app:2" if stands else "app:1")
+    assert told[-1][:2] == (("complete", "done") if stands else ("create", "error"))
 
 
 def test_what_waits_when_the_agent_ends_is_not_begun_and_its_viewers_hear_it_at_the_next_start(
