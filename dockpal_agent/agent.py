@@ -90,7 +90,8 @@ def house(config: Config) -> Iterator[Service[Agent]]:
         feed = EventFeed(engine)
         own = OwnContainer(engine)
         pulls = Pulls(engine)
-        replacements = Replacements(engine, Journal(config.state_dir / "replacements"), own, pulls)
+        journal = Journal(config.state_dir / "replacements", others=config.state_dir / "shell")
+        replacements = Replacements(engine, journal, own, pulls)
         agent = Agent(
             config=config,
             version=__version__,

@@ -19,7 +19,7 @@ from dockpal_agent.compose.running import NoSuchProject
 from dockpal_agent.compose.stored import StoredFailed
 from dockpal_agent.containers.edit import InvalidEdit
 from dockpal_agent.containers.image_change import CannotEdit
-from dockpal_agent.containers.journal import JournalFailed
+from dockpal_agent.containers.journal import JournalFailed, Settling, Taken
 from dockpal_agent.containers.own import Protected
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.containers.replace import ReplacementFailed
@@ -135,6 +135,8 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (CannotEdit, 409),
     (Busy, 409),
     (NotProven, 409),  # what the user asked for does not run
+    (Taken, 409),
+    (Settling, 503),
     (JournalFailed, 507),
     (InvalidDeploy, 400),
     (compose.ComposeTooLarge, 413),

@@ -20,7 +20,7 @@ from typing import Any, Final, Optional
 from dockpal_agent.containers.aside import Was
 from dockpal_agent.storage import make_private_directory, read_json, sync_directory, write_json
 
-__all__ = ["Entry", "Journal", "JournalFailed", "Record", "Step"]
+__all__ = ["Entry", "Journal", "JournalFailed", "Record", "Settling", "Step", "Taken"]
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,14 @@ BEGIN_WITHIN: Final = 60.0  # seconds that a group waits for a settling to end
 
 class JournalFailed(Exception):
     """The journal could not be written (disk full, read-only): the replacement does not begin, or is undone."""
+
+
+class Settling(JournalFailed):
+    """What was interrupted earlier is still being settled: nothing new begins meanwhile."""
+
+
+class Taken(JournalFailed):
+    """The container is a part of another group that is being worked on."""
 
 
 class Step(Enum):
@@ -98,8 +106,8 @@ class Record:
 
     def add(self, entry: Entry) -> None:
         """Take one more container into the group. Raises JournalFailed; the entry is not in the group then."""
+        self._journal.take(self, entry)
         with self._lock:
-            self.entries.append(entry)
             try:
                 self._write()
             except JournalFailed:
@@ -164,27 +172,40 @@ class Record:
 
 
 class Journal:
-    """The directory of the groups (`state/replacements` of the data directory), and who is being worked on."""
+    """The directory of the groups (`state/replacements` of the data directory), and who is being worked on.
 
-    def __init__(self, directory: Path) -> None:
+    `others` has directories of other processes' journals (the shell's): what these name is not ours to settle.
+    """
+
+    def __init__(self, directory: Path, others: Optional[Path] = None) -> None:
+        self.existed: Final = directory.is_dir()  # if not, what the agent did before may have been lost
+        self._others: Final = others
         self._directory: Final = directory
         self._lock = threading.Lock()  # guards _active
         self._begin = threading.Lock()  # held by a settling, and for a moment by each group that begins
         self._active: dict[str, Record] = {}
 
     def open(self, title: str) -> Record:
-        """Begin a group. Nothing is written before its first container is added. Raises JournalFailed, as alone()."""
+        """Begin a group. Nothing is written before its first container is added. Raises Settling."""
         with self.alone():
             record = Record(self, self._directory / f"{secrets.token_hex(16)}.json", title, [])
             with self._lock:
                 self._active[record.key] = record
             return record
 
+    def take(self, record: Record, entry: Entry) -> None:
+        """Put an entry into a group. Raises Taken where another group has its container."""
+        with self._lock:
+            for other in self._active.values():
+                if other is not record and any(entry.old_id == known.old_id for known in other.entries if known.old_id):
+                    raise Taken(f"{other.title} is under way; try again when it has ended")
+            record.entries.append(entry)
+
     def waiting(self) -> bool:
         """Whether there are groups on disk that nobody works on."""
         with self._lock:
             active = set(self._active)
-        return any(path.stem not in active for path in self._files())
+        return any(path.stem not in active for path in _files(self._directory))
 
     def leave(self, record: Record) -> None:
         """Nobody works on this group any more."""
@@ -192,19 +213,22 @@ class Journal:
             self._active.pop(record.key, None)
 
     def busy_names(self) -> set[str]:
-        """The names of the containers of all groups being worked on now."""
+        """The names of the containers of all groups being worked on now, and of all in others' journals."""
         with self._lock:
             records = list(self._active.values())
+        folders = [] if self._others is None or not self._others.is_dir() else sorted(self._others.iterdir())
+        for folder in folders:
+            records += [record for path in _files(folder) if (record := self._read(path)) is not None]
         return {entry.name for record in records for entry in list(record.entries)}
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Let no group begin and nothing be settled within this block. Groups that have begun go on.
 
-        Raises JournalFailed where a settling has not ended within a minute.
+        Raises Settling where another settling has not ended within a minute.
         """
         if not self._begin.acquire(timeout=BEGIN_WITHIN):
-            raise JournalFailed("interrupted replacements are being settled; try again in a minute")
+            raise Settling("interrupted replacements are being settled; try again in a minute")
         try:
             yield
         finally:
@@ -216,7 +240,7 @@ class Journal:
         An unreadable file is set aside and reported: what it was about can be read from Docker.
         """
         found = []
-        for path in sorted(self._files(), key=_time):
+        for path in sorted(_files(self._directory), key=_time):
             record = self._read(path)
             if record is None:
                 continue
@@ -226,15 +250,6 @@ class Journal:
                 self._active[record.key] = record
             found.append(record)
         return found
-
-    def _files(self) -> list[Path]:
-        try:
-            return [path for path in self._directory.iterdir() if path.suffix == ".json"]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            log.error("the journal in %s cannot be read: %s", self._directory, error)
-            return []
 
     def _read(self, path: Path) -> Optional[Record]:
         try:
@@ -247,6 +262,16 @@ class Journal:
             log.error("the journal entry %s cannot be read and is set aside: %r", path.name, error)
             _set_aside(path)
             return None
+
+
+def _files(directory: Path) -> list[Path]:
+    try:
+        return [path for path in directory.iterdir() if path.suffix == ".json"]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        log.error("the journal in %s cannot be read: %s", directory, error)
+        return []
 
 
 def _time(path: Path) -> float:

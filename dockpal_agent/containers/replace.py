@@ -60,6 +60,8 @@ class StepFailed(Exception):
 
     def __init__(self, entry: Entry, step: Step, cause: Exception) -> None:
         super().__init__(f"container {entry.name}: {WORDS[step]}: {cause}")
+        self.entry: Final = entry
+        self.not_started: Final = step is Step.START_NEW and isinstance(cause, EngineRefused)
 
 
 class Group:
@@ -208,7 +210,8 @@ class Group:
         elif not any(_touched(entry) for entry in entries):
             rest = "nothing was changed"
         else:
-            started = any(entry.began(Step.START_NEW) for entry in entries)
+            refused = error.entry if isinstance(error, StepFailed) and error.not_started else None
+            started = any(entry.began(Step.START_NEW) for entry in entries if entry is not refused)
             rest = "everything was put back as it was" + (f"; {KEPT_DATA}" if started else "")
         log.warning("%s: %s; %s", self._record.title, error, rest)
         return ReplacementFailed(f"{error}; {rest}", restored=restored)

@@ -42,7 +42,7 @@ LONGEST_HEALTH: Final = 20.0
 QUEUE_WITHIN: Final = 20.0  # seconds that an edit waits for another one of the same container
 SUCCESSORS: Final = 256  # replaced ids that are remembered, for clients that still use them
 UPDATE: Final = "update-image"  # the key of an image update among the turns
-SETTLE_AGAIN: Final = 5.0  # seconds between two tries to settle while the daemon is away
+SETTLE_AGAIN: Final = 5.0  # seconds between two looks whether something waits to be settled
 
 
 class Replacements:
@@ -57,11 +57,12 @@ class Replacements:
         self._lock = threading.Lock()  # guards _successors
         self._successors: OrderedDict[str, str] = OrderedDict()
         self._settled = threading.Event()  # what this start found has been settled
+        self._waiting = False  # something may yet turn out to be interrupted; written and read as a whole, so no lock
         self._stopping = threading.Event()
         self._settler = threading.Thread(target=self._settle_when_there, name="settle replacements", daemon=True)
 
     def start(self) -> None:
-        """Settle in the background, once the daemon answers."""
+        """Settle in the background, once the daemon answers, and what is left over later."""
         self._settler.start()
 
     def stop(self) -> None:
@@ -73,6 +74,7 @@ class Replacements:
     def settle(self) -> list[settle.Settled]:
         """Finish or undo now what was interrupted. Raises EngineError when the daemon is away."""
         reports = settle.settle(self._engine, self.journal)
+        self._waiting = any(report.outcome == "waiting" for report in reports)
         self._settled.set()
         return reports
 
@@ -262,14 +264,16 @@ class Replacements:
         return found
 
     def _settle_when_there(self) -> None:
-        """The thread of the start: try until the daemon has answered once."""
-        while not self._stopping.is_set():
+        """The settling thread: when the daemon answers, and again while something waits (it went away meanwhile)."""
+        while True:
             try:
-                self.settle()
-                return
+                if self._waiting:
+                    self.settle()
+                self.ready()
             except (EngineError, JournalFailed) as error:
                 log.debug("interrupted replacements cannot be settled yet: %s", error)
-            self._stopping.wait(SETTLE_AGAIN)
+            if self._stopping.wait(SETTLE_AGAIN):
+                return
 
 
 def _changed_policy(old: Found, edit: Edit) -> Optional[dict[str, Any]]:

@@ -7,6 +7,7 @@ with the data directory: the temporary names (aside.py) say which two containers
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Optional
@@ -15,6 +16,7 @@ from dockpal_agent.containers import aside, undo
 from dockpal_agent.containers.aside import Aside, Was
 from dockpal_agent.containers.describe import name_of
 from dockpal_agent.containers.journal import Entry, Journal, Record, Step
+from dockpal_agent.containers.moments import parse_moment
 from dockpal_agent.containers.proof import NotProven, Proof, prove
 from dockpal_agent.engine import Engine, EngineError, containers
 
@@ -22,29 +24,40 @@ __all__ = ["Settled", "settle", "settle_journal"]
 
 log = logging.getLogger(__name__)
 
+REST: Final = 600.0  # seconds
+REST_WITHOUT_JOURNAL: Final = 25.0  # seconds: an edit's longest still moment is a health check's wait of 20
 ALL_STEPS: Final = [step.value for step in Step]  # from Docker alone, any of them may have happened
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What became of one interrupted replacement: the container's name, and "finished", "undone" or "unsettled"."""
+    """What became of one interrupted replacement: the container's name, and "finished", "undone", "unsettled", or
+    "waiting" where it may be another agent's that is under way.
+    """
 
     container: str
     outcome: str
 
 
-def settle(engine: Engine, journal: Journal) -> list[Settled]:
+def settle(engine: Engine, journal: Journal, rest: Optional[float] = None) -> list[Settled]:
     """Finish or undo what was interrupted. Safe at any time, and to repeat; what is being worked on is left alone.
+
+    What only Docker's names tell of may be the work of another agent, or of a shell, on this host: it waits until it
+    has not moved for `rest` seconds. By default they are few where no journal was ever written (it is gone with its
+    container, or we are new), and many where ours is there and knows nothing of it.
 
     Raises EngineError when the daemon is away at the beginning; what fails later is logged, and stays for next time.
     """
     reports = []
+    still = rest if rest is not None else REST if journal.existed else REST_WITHOUT_JOURNAL
     with journal.alone():
         for record in journal.unfinished():
             reports += _by_journal(engine, record)
         told = {report.container for report in reports}
-        reports += [_by_names(engine, pair) for pair in _pairs(engine, journal, told)]
+        reports += [_by_names(engine, pair, still) for pair in _pairs(engine, journal, told)]
     for report in reports:
+        if report.outcome == "waiting":
+            continue
         level = logging.ERROR if report.outcome == "unsettled" else logging.WARNING
         log.log(level, "container %s: its interrupted replacement is %s", report.container, report.outcome)
     return reports
@@ -109,13 +122,15 @@ def _by_prefix(engine: Engine, prefix: str) -> Optional[Mapping[str, Any]]:
     return None
 
 
-def _by_names(engine: Engine, pair: _Pair) -> Settled:
+def _by_names(engine: Engine, pair: _Pair, rest: float) -> Settled:
     """Settle one pair.
 
     A new container under its temporary name was never started: it goes, unless the old one removed itself for it. An
     old one that is set aside comes back, unless the new one proves itself now: it may have served for a week since.
     """
     name = pair.said.name
+    if abs(time.time() - _last_moved(pair)) < rest:  # a time ahead of ours is a clock that was set
+        return Settled(name, "waiting")
     try:
         if pair.old is None:
             return Settled(name, _without_old(engine, pair))
@@ -126,6 +141,16 @@ def _by_names(engine: Engine, pair: _Pair) -> Settled:
     except EngineError as error:
         log.error("container %s: its interrupted replacement cannot be settled: %s", name, error)
         return Settled(name, "unsettled")
+
+
+def _last_moved(pair: _Pair) -> float:
+    """When one of the two was created, started or ended last; Unix seconds."""
+    moments = [0.0]
+    for half in (pair.old, pair.new):
+        state = (half or {}).get("State") or {}
+        for text in ((half or {}).get("Created"), state.get("StartedAt"), state.get("FinishedAt")):
+            moments.append((parse_moment(str(text or "")) or 0) / 1e9)
+    return max(moments)
 
 
 def _without_old(engine: Engine, pair: _Pair) -> str:

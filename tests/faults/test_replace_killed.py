@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 
+from dockpal_agent.containers import aside
 from dockpal_agent.containers.aside import is_aside
 from dockpal_agent.containers.journal import Journal
 from dockpal_agent.containers.settle import settle
@@ -41,6 +42,12 @@ Name = str
 def proxy(docker_socket: str) -> Iterator[FaultProxy]:
     with FaultProxy(docker_socket) as proxy:
         yield proxy
+
+
+@pytest.fixture(autouse=True)
+def only_this_tests_names(unique: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests may be replacing containers on this engine: a settling looks at ours alone."""
+    monkeypatch.setattr(aside, "FILTER", {"name": rf"{unique}.*\.dockpal-(new|old)\."})
 
 
 @pytest.fixture
@@ -121,13 +128,62 @@ def test_killed_at_any_call_the_next_start_leaves_the_old_one_running_or_the_new
     if journal_is_lost:
         shutil.rmtree(journal)
 
-    settle(engine, Journal(journal))
+    settle(engine, Journal(journal), rest=0.0)
 
     # By the names alone, a new container that runs well is kept, as nobody knows how long it has served.
     new_runs = call in COMMITTED or (call == "start the new" and not before and journal_is_lost)
     holds(daemon, web, unique, new=new_runs)
     assert Journal(journal).unfinished() == []
-    assert settle(engine, Journal(journal)) == []
+    assert settle(engine, Journal(journal), rest=0.0) == []
+
+
+def test_a_stop_that_the_daemon_still_carries_out_is_waited_for(
+    engine: Engine, proxy: FaultProxy, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str], tmp_path: Path
+) -> None:
+    command = ("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    web = daemon.run(busybox, *command, name=f"{unique}-web", labels=labels, StopTimeout=3)
+    started = daemon.inspect(web)["State"]["StartedAt"]
+    child: list[subprocess.Popen[bytes]] = []
+
+    def kill(seen: Call) -> None:  # the proxy passes the call on all the same
+        child[0].kill()
+        child[0].wait(10)
+
+    stop = proxy.before("POST", "/containers/[^/]+/stop", kill, times=1)
+    replacing = (
+        sys.executable,
+        "-m",
+        "tests.faults.killed",
+        proxy.socket_path,
+        str(tmp_path / "j"),
+        f"{unique}-web",
+        "A=1",
+    )
+    child.append(subprocess.Popen(replacing, cwd=ROOT))
+    stop.wait_reached()
+    child[0].wait(10)
+    settle(engine, Journal(tmp_path / "j"))
+
+    found = daemon.inspect(f"{unique}-web")
+    assert (found["Id"], found["State"]["Running"]) == (web, True)
+    assert found["State"]["StartedAt"] != started, "the stop came, and the old one was started again"
+    assert len(daemon.containers(name=[unique])) == 1
+
+
+def test_what_another_agent_is_doing_at_this_moment_is_left_alone(
+    engine: Engine, proxy: FaultProxy, daemon: Daemon, web: dict[str, Any], unique: str, tmp_path: Path
+) -> None:
+    run_killed(proxy, tmp_path / "theirs", web["Name"].lstrip("/"), "start the new", before=True)
+    before = daemon.running(name=[unique])
+
+    reports = settle(engine, Journal(tmp_path / "ours"))
+
+    assert [report.outcome for report in reports] == ["waiting"]
+    assert daemon.running(name=[unique]) == before
+    (tmp_path / "shells").mkdir()
+    (tmp_path / "theirs").rename(tmp_path / "shells" / "shop")
+    assert settle(engine, Journal(tmp_path / "ours", others=tmp_path / "shells"), rest=0.0) == []
+    assert daemon.running(name=[unique]) == before
 
 
 @pytest.mark.parametrize("journal_is_lost", [False, True], ids=["journal", "names alone"])
@@ -154,7 +210,7 @@ def test_killed_while_replacing_one_that_removes_itself_it_is_made_again_or_its_
     if journal_is_lost:
         shutil.rmtree(journal)
 
-    settle(engine, Journal(journal))
+    settle(engine, Journal(journal), rest=0.0)
 
     found = daemon.inspect(web["Name"].lstrip("/"))
     assert found["State"]["Running"]
@@ -170,4 +226,4 @@ def test_killed_while_replacing_one_that_removes_itself_it_is_made_again_or_its_
         ("stop the old", True),
     }
     assert ("ADDED=1" in found["Config"]["Env"]) is went_on
-    assert settle(engine, Journal(journal)) == []
+    assert settle(engine, Journal(journal), rest=0.0) == []

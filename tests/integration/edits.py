@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import uuid
 from pathlib import Path
 from typing import Any, Final, Optional
 
@@ -11,8 +12,9 @@ from dockpal_agent.agent import house
 from dockpal_agent.api.messages import Body, Json, Query, Request
 from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
+from tests.engines.daemon import Daemon
 
-__all__ = ["Caller", "house", "settings", "small_config"]
+__all__ = ["Caller", "house", "settings", "small_config", "variant"]
 
 # What differs between two containers with the same settings.
 OF_THE_CONTAINER: Final = (
@@ -48,6 +50,18 @@ class Caller:
 def small_config(folder: Path, docker_socket: str) -> Config:
     """The agent's configuration for a test."""
     return Config(mode="direct", tokens=("x" * 64,), data_dir=folder, docker_socket=docker_socket)
+
+
+def variant(daemon: Daemon, image: str, reference: str, *changes: str) -> str:
+    """An image like another one, with lines of a Dockerfile on top (POST /commit); its reference."""
+    container = daemon.create(image, name=f"variant-{uuid.uuid4().hex[:12]}")
+    try:
+        repository, _, tag = reference.rpartition(":")
+        query = {"container": container, "repo": repository, "tag": tag, "changes": "\n".join(changes)}
+        daemon.call("POST", "/commit", query, body={})
+    finally:
+        daemon.remove(container)
+    return reference
 
 
 def settings(found: dict[str, Any]) -> dict[str, Any]:
