@@ -22,7 +22,6 @@ OPERATIONAL: Final = frozenset(
         *("GlobalIPv6PrefixLen", "DNSNames", "MacAddress"),
     }
 )
-GENERATED_MAC: Final = "02:42:"  # the engine's own prefix
 
 
 def over(engine: Engine, old: Mapping[str, Any]) -> CreateRequest:
@@ -89,15 +88,17 @@ def endpoints_of(old: Mapping[str, Any], *, per_endpoint: bool) -> Optional[dict
 def _chosen_mac(old: Mapping[str, Any], name: str, endpoint: Mapping[str, Any]) -> str:
     """The MAC address that somebody chose, "" for one that the engine made.
 
-    Docker shows both alike, but repeats a chosen one of the NetworkMode's network in Config (moby issue 48168). In
-    other networks an address with the engine's own prefix counts as made by it: two containers with one address would
-    be worse.
+    Docker shows both alike, but repeats a chosen one of the NetworkMode's network in Config (moby issue 48168). In other
+    networks one that follows from the IP address is the engine's: kept, it would meet the next owner of that address.
+    Engines from 28 on draw theirs at random; those cannot be told from chosen ones, and are harmless to keep.
     """
     mode = str((old.get("HostConfig") or {}).get("NetworkMode") or "")
     if is_network(mode, name, endpoint):
         return str((old.get("Config") or {}).get("MacAddress") or "")
-    mac = str(endpoint.get("MacAddress") or "")
-    return "" if mac.lower().startswith(GENERATED_MAC) else mac
+    mac = str(endpoint.get("MacAddress") or "").lower()
+    parts = str(endpoint.get("IPAddress") or "").split(".")
+    made = "02:42:" + ":".join(f"{int(part):02x}" for part in parts) if len(parts) == 4 else ""
+    return "" if mac == made else mac
 
 
 def _link(link: str) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, Optional
 
 from dockpal_agent.containers.aside import Was
+from dockpal_agent.containers.made import Made
 from dockpal_agent.storage import make_private_directory, read_json, sync_directory, write_json
 
 __all__ = ["Entry", "Journal", "JournalFailed", "Record", "Settling", "Step", "Taken"]
@@ -51,6 +52,7 @@ class Step(Enum):
     START_NEW = "start-new"
     PROVE_NEW = "prove-new"
     PAUSE_NEW = "pause-new"
+    START_OLD = "start-old"  # of one that stays: it was stopped, or was stopped for the restart of what it needs
 
 
 @dataclass
@@ -73,6 +75,7 @@ class Entry:
     borrowed: dict[str, str] = field(default_factory=dict)
     steps: list[str] = field(default_factory=list)
     stop_answered: bool = False
+    stays: bool = False  # nothing takes its place: it is only started, or stopped and started again
 
     def began(self, step: Step) -> bool:
         """Whether the step may have happened."""
@@ -91,8 +94,17 @@ class Entry:
 class Record:
     """The file of one group. Its methods may be called by several threads."""
 
-    def __init__(self, journal: Journal, path: Path, title: str, entries: list[Entry], committed: bool = False) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        path: Path,
+        title: str,
+        entries: list[Entry],
+        committed: bool = False,
+        made: Optional[list[Made]] = None,
+    ) -> None:
         self.title: Final = title
+        self.made: Final[list[Made]] = made or []
         self.entries: Final = entries
         self.committed = committed
         self._journal: Final = journal
@@ -112,6 +124,16 @@ class Record:
                 self._write()
             except JournalFailed:
                 self.entries.remove(entry)
+                raise
+
+    def make(self, made: Made) -> None:
+        """Say that a network or a volume is about to be made. Raises JournalFailed: then it must not be."""
+        with self._lock:
+            self.made.append(made)
+            try:
+                self._write()
+            except JournalFailed:
+                self.made.remove(made)
                 raise
 
     def step(self, entry: Entry, step: Step) -> None:
@@ -162,6 +184,7 @@ class Record:
             "title": self.title,
             "committed": self.committed,
             "entries": [entry.value() for entry in self.entries],
+            "made": [made.value() for made in self.made],
         }
         try:
             make_private_directory(self._path.parent)
@@ -257,7 +280,8 @@ class Journal:
             if value is None:  # its group has just been closed
                 return None
             entries = [Entry.read(entry) for entry in value["entries"]]
-            return Record(self, path, str(value["title"]), entries, bool(value["committed"]))
+            made = [Made.read(one) for one in value.get("made") or ()]
+            return Record(self, path, str(value["title"]), entries, bool(value["committed"]), made)
         except (OSError, ValueError, TypeError, KeyError) as error:
             log.error("the journal entry %s cannot be read and is set aside: %r", path.name, error)
             _set_aside(path)

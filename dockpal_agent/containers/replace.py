@@ -23,6 +23,7 @@ from dockpal_agent.containers.aside import Was, name_for_new, name_for_old, was
 from dockpal_agent.containers.create import CreateRequest, create
 from dockpal_agent.containers.describe import name_of
 from dockpal_agent.containers.journal import Entry, Journal, JournalFailed, Step
+from dockpal_agent.containers.made import Made
 from dockpal_agent.containers.proof import NotProven, Proof, prove
 from dockpal_agent.engine import Conflict, Engine, EngineError, EngineRefused, containers
 
@@ -40,6 +41,7 @@ WORDS: Final[Mapping[Step, str]] = {
     Step.START_NEW: "the new container could not be started",
     Step.PROVE_NEW: "the new container did not prove itself",
     Step.PAUSE_NEW: "the new container could not be paused",
+    Step.START_OLD: "it could not be started",
 }
 USUAL: Final = Proof()
 KEPT_DATA: Final = "what the new container wrote into volumes and host paths meanwhile stays there"
@@ -75,6 +77,7 @@ class Group:
         self._engine: Final = engine
         self._record: Final = journal.open(title)
         self._done = False  # committed or undone
+        self.told: Final[list[str]] = []  # what an undo did about networks and volumes
 
     def __enter__(self) -> Group:
         return self
@@ -106,6 +109,31 @@ class Group:
         self._name_new(entry)
         return entry
 
+    def retire(self, old: Mapping[str, Any]) -> Entry:
+        """An inspected container that commit() stops and removes: nothing takes its place. It runs on until then."""
+        return self._old_one(old, stays=False)
+
+    def stay(self, old: Mapping[str, Any]) -> Entry:
+        """An inspected container that stays, to be started, or stopped and started again."""
+        return self._old_one(old, stays=True)
+
+    def stop(self, entry: Entry) -> None:
+        """Stop, before its time, a container that is retired, or one that stays."""
+        if entry.was.ran and entry.kept is None:
+            self._do(entry, Step.STOP_OLD, lambda: self._stop(entry))
+
+    def start_old(self, entry: Entry) -> None:
+        """Start a container that stays."""
+        self._do(entry, Step.START_OLD, lambda: containers.start(self._engine, entry.old_id))
+
+    def make(self, made: Made) -> None:
+        """Write down that a network or a volume is about to be made: undoing the group removes it."""
+        self._record.make(made)
+
+    def note(self) -> None:
+        """Write down what was learned about one."""
+        self._record.note()
+
     def switch(self, entry: Entry) -> None:
         """Stop the old container, set it aside, and give the new one its name.
 
@@ -134,20 +162,42 @@ class Group:
         if entry.was is Was.PAUSED:
             self._do(entry, Step.PAUSE_NEW, lambda: containers.pause(self._engine, entry.new_id))
 
+    def run(self, entry: Entry) -> None:
+        """Start the new container, whether the old one ran or not; the caller watches it."""
+        self._do(entry, Step.START_NEW, lambda: containers.start(self._engine, entry.new_id))
+        if entry.kept is not None:
+            self._name_new(entry)
+
     def commit(self) -> None:
         """From here on the new containers are the ones: the old ones are removed, now or by the next settling."""
         self._record.commit()
         self._done = True
         self._leave(undo.finish(self._engine, self._record.entries))
         for entry in self._record.entries:
-            log.info("container %s: %s", entry.final_name, "replaced" if entry.old_id else "created")
+            log.info("container %s: %s", entry.final_name, _fate(entry))
 
     def undo(self) -> bool:
         """Put everything back; whether that worked. What did not stays in the journal for the next settling."""
         self._done = True
-        restored = undo.undo(self._engine, self._record.entries, self._record.note)
+        restored = undo.undo(
+            self._engine, self._record.entries, self._record.note, made=self._record.made, tell=self.told.append
+        )
         self._leave(restored)
         return restored
+
+    @property
+    def entries(self) -> list[Entry]:
+        """All containers of the group so far, in their order."""
+        return list(self._record.entries)
+
+    def _old_one(self, old: Mapping[str, Any], *, stays: bool) -> Entry:
+        entry = _entry_of(old, None)
+        entry.stays = stays
+        try:
+            self._record.add(entry)
+        except JournalFailed as error:
+            raise StepFailed(entry, Step.STOP_OLD, error) from error
+        return entry
 
     def _leave(self, settled: bool) -> None:
         if settled:
@@ -249,6 +299,14 @@ def _entry_of(old: Mapping[str, Any], name: Optional[str]) -> Entry:
         policy=dict(host.get("RestartPolicy") or {}),
         kept=dict(old) if host.get("AutoRemove") and state.ran else None,
     )
+
+
+def _fate(entry: Entry) -> str:
+    if entry.stays:
+        return "started"
+    if not entry.new_id:
+        return "removed"
+    return "replaced" if entry.old_id else "created"
 
 
 def _temporary(entry: Entry) -> str:

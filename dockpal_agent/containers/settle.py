@@ -74,7 +74,7 @@ def _by_journal(engine: Engine, record: Record) -> list[Settled]:
     if record.committed:
         done, outcome = undo.finish(engine, record.entries), "finished"
     else:
-        done, outcome = undo.undo(engine, record.entries, record.note, patience=0.0), "undone"
+        done, outcome = undo.undo(engine, record.entries, record.note, patience=0.0, made=record.made), "undone"
     if done:
         record.close()
     else:

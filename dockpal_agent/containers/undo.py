@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable, Final, Optional
+from typing import Any, Callable, Final, Optional, TypeVar
 
 from dockpal_agent.containers import carry
 from dockpal_agent.containers.aside import Was, name_for_new
 from dockpal_agent.containers.create import create
 from dockpal_agent.containers.describe import name_of
 from dockpal_agent.containers.journal import Entry, Step
+from dockpal_agent.containers.made import SWAP, Made, remove_made, swap_back
 from dockpal_agent.engine import (
     Conflict,
     Engine,
@@ -41,19 +42,38 @@ STOP_MARGIN: Final = 2.0  # seconds for the end itself
 
 Found = dict[str, Any]
 Note = Callable[[], None]
+Part = TypeVar("Part", Entry, Made)
 
 
-def undo(engine: Engine, entries: Sequence[Entry], note: Note = lambda: None, patience: float = AWAY_WITHIN) -> bool:
+def undo(
+    engine: Engine,
+    entries: Sequence[Entry],
+    note: Note = lambda: None,
+    patience: float = AWAY_WITHIN,
+    made: Sequence[Made] = (),
+    tell: Callable[[str], None] = lambda words: None,
+) -> bool:
     """Put every old container back as it was and remove the new ones; whether all of it worked.
 
     New ones are withdrawn last made first, as they may live in the namespaces of earlier ones; old ones come back in
-    order. A daemon that has gone away is waited for, `patience` seconds in all. `note` is called when an entry changed.
+    order. A daemon that has gone away is waited for, `patience` seconds in all. `note` is called when an entry changed,
+    `tell` for each network and volume of `made` that is removed or has to stay.
     """
     begin = time.monotonic()
     until = begin + patience
     done = _each(reversed(entries), until, lambda entry: _withdraw_new(engine, entry))
+    swaps = [one for one in made if one.kind == SWAP]
+    done = _each(swaps, until, lambda one: swap_back(engine, one)) and done
     done = _each(entries, until, lambda entry: _bring_back_old(engine, entry, note, begin)) and done
     done = _each(reversed(entries), until, lambda entry: _remove_new(engine, entry)) and done
+    started = {entry.final_name for entry in entries if entry.began(Step.START_NEW)}
+
+    def take_away(one: Made) -> None:
+        words = remove_made(engine, one, started)
+        if words:
+            tell(words)
+
+    done = _each(reversed(made), until, take_away) and done
     return _each(entries, until, lambda entry: _return_tag(engine, entry)) and done
 
 
@@ -94,19 +114,23 @@ def rename_back(engine: Engine, container_id: str, name: str) -> None:
         log.error("container %s: it could not be given its name back: %s", name, error)
 
 
-def _each(entries: Iterable[Entry], until: float, deed: Callable[[Entry], None]) -> bool:
+def _each(entries: Iterable[Part], until: float, deed: Callable[[Part], None]) -> bool:
     """Do the deed for every entry, whatever happens to the others; whether all worked."""
     done = True
     for entry in entries:
         try:
             _while_away(deed, entry, until)
         except EngineError as error:
-            log.error("container %s: its replacement could not be settled: %s", entry.name, error)
+            log.error("%s %s: its replacement could not be settled: %s", _kind(entry), entry.name, error)
             done = False
     return done
 
 
-def _while_away(deed: Callable[[Entry], None], entry: Entry, until: float) -> None:
+def _kind(part: Part) -> str:
+    return part.kind if isinstance(part, Made) else "container"
+
+
+def _while_away(deed: Callable[[Part], None], entry: Part, until: float) -> None:
     """Try again while the daemon is away (it is being restarted): the container is down as long as we are not done."""
     while True:
         try:
@@ -161,6 +185,8 @@ def _bring_back_old(engine: Engine, entry: Entry, note: Note, begin: float) -> N
         set_policy(engine, entry.old_id, entry.policy)
     if entry.began(Step.STOP_OLD) and entry.was.ran:
         _run_again(engine, entry, found if entry.stop_answered else _after_pending_stop(engine, found, begin))
+    if entry.began(Step.START_OLD) and not entry.was.ran and (found.get("State") or {}).get("Running"):
+        containers.stop(engine, entry.old_id)
 
 
 def _run_again(engine: Engine, entry: Entry, found: Found) -> None:
@@ -220,7 +246,7 @@ def _keep_for_lost(engine: Engine, entry: Entry, new: Found) -> bool:
 
 def _remove_old(engine: Engine, entry: Entry) -> None:
     """Its volumes stay. It may run again: a daemon that was restarted starts what has the policy `always`."""
-    if not entry.old_id:
+    if not entry.old_id or entry.stays:
         return
     found = find(engine, entry.old_id)
     if found is None:

@@ -1,0 +1,374 @@
+"""Doing what a plan says: networks and volumes, new containers beside the old, then the switch, the start, the proof.
+
+Nothing that runs is stopped before everything that is to take its place stands ready. What is removed goes last, after
+the one commit point of the journal. Any failure before that puts everything back (docs/decisions/0004).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Any, Final
+
+from dockpal_agent.compose.desired import Surroundings, container_request, network_body, parents_of, volume_body
+from dockpal_agent.compose.hooks import HookFailed, run_hooks
+from dockpal_agent.compose.inlinefiles import put_files
+from dockpal_agent.compose.inorder import in_order
+from dockpal_agent.compose.observe import Observed
+from dockpal_agent.compose.options import DONE, ERROR, Options, Progress, Report
+from dockpal_agent.compose.plan import Action, Plan
+from dockpal_agent.compose.project import Project
+from dockpal_agent.compose.waiting import COMPLETED, HEALTHY, DependencyFailed, Watched, prove_all, wait_for
+from dockpal_agent.containers import made as surroundings_made
+from dockpal_agent.containers.carry import endpoints_of
+from dockpal_agent.containers.create import CreateRequest
+from dockpal_agent.containers.journal import Entry, Journal, JournalFailed, Step
+from dockpal_agent.containers.made import Made, reattach, settings_of
+from dockpal_agent.containers.proof import NotProven
+from dockpal_agent.containers.replace import Group, StepFailed
+from dockpal_agent.engine import Engine, EngineError, NotFound, containers, networks, volumes
+
+__all__ = ["Run", "RunFailed"]
+
+log = logging.getLogger(__name__)
+
+STARTS_AT_ONCE: Final = 4
+KEPT_DATA: Final = "what new containers wrote into volumes and host paths meanwhile stays there"
+FAILURES: Final = (
+    StepFailed,
+    JournalFailed,
+    EngineError,
+    NotProven,
+    DependencyFailed,
+    HookFailed,
+    ValueError,
+    KeyError,
+)
+
+
+class RunFailed(Exception):
+    """The plan could not be carried out; the text says why and what was undone, the cause is what failed."""
+
+    def __init__(self, message: str, restored: bool, undone: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.restored: Final = restored
+        self.undone: Final = undone
+
+
+class Run:
+    """One plan, being carried out."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        project: Project,
+        options: Options,
+        report: Report,
+        plan: Plan,
+        observed: Observed,
+    ) -> None:
+        self._engine: Final = engine
+        self._project: Final = project
+        self._options: Final = options
+        self._report: Final = report
+        self._plan: Final = plan
+        self._observed: Final = observed
+        self._group: Final = Group(engine, journal, f"deploy of {project.name}")
+        self._lock = threading.Lock()  # guards all below
+        self._entries: dict[str, Entry] = {}  # by the container's name
+        self._olds: dict[str, Mapping[str, Any]] = {}  # inspects of what is replaced, by the same
+        self._requests: dict[str, CreateRequest] = {}
+        self._ids: dict[str, str] = {  # of all containers of the project by name
+            action.container: action.old.id for action in plan.of("service", "keep", "start") if action.old is not None
+        }
+        self._started: list[Watched] = []
+
+    def carry_out(self) -> tuple[dict[str, str], list[str]]:
+        """(ids by name, warnings). Raises RunFailed."""
+        try:
+            warnings = self._all()
+            self._group.commit()
+        except FAILURES as error:
+            raise self._failure(error) from _cause(error)
+        except BaseException:
+            self._group.undo()
+            raise
+        for action in self._plan.of("service", "remove"):
+            self._report(Progress("create", action.name, f"container {action.container}: removed", DONE))
+        return dict(self._ids), warnings
+
+    def _all(self) -> list[str]:
+        project, options = self._project, self._options
+        order = list(project.order())
+        self._make_networks()
+        self._make_volumes()
+        needs = {name: self._created_after(name) for name in order}
+        in_order(order, needs, self._prepare, f"create {project.name}")
+        self._retire()
+        users = {name: [other for other in order if name in self._needed_by(other)] for name in order}
+        in_order(order[::-1], users, self._switch, f"stop {project.name}")
+        self._swap_networks()
+        if not options.start:
+            return []
+        needed = {name: self._needed_by(name) for name in order}
+        in_order(order, needed, self._start, f"start {project.name}", STARTS_AT_ONCE)
+        slow = prove_all(
+            self._engine,
+            self._started,
+            run=options.proof,
+            health=options.wait_limit if options.wait else options.health_limit,
+            must_be_healthy=options.wait,
+        )
+        return [f"container {name}: its health check has not come to a verdict yet" for name in slow]
+
+    def _actions(self, service: str, *kinds: str) -> list[Action]:
+        return [action for action in self._plan.of("service", *kinds) if action.name == service]
+
+    def _needed_by(self, service: str) -> list[str]:
+        return [need.service for need in self._project.dependencies(service)]
+
+    def _created_after(self, service: str) -> list[str]:
+        """The services whose containers' ids or names a create needs."""
+        entry = self._project.services[service]
+        return [*parents_of(entry), *(link.partition(":")[0] for link in entry.get("links", ()))]
+
+    def _make_networks(self) -> None:
+        for action in self._plan.of("network", "create"):
+            key = next(key for key, name in self._plan.networks.items() if name == action.name)
+            one = Made(surroundings_made.NETWORK, action.name, surroundings_made.now())
+            self._group.make(one)
+            one.id = networks.create(
+                self._engine, network_body(self._project, key, self._options, self._observed.api_version)
+            )
+            self._group.note()
+            self._report(Progress("create", action.name, f"network {action.name}: created", DONE))
+
+    def _make_volumes(self) -> None:
+        for action in self._plan.of("volume", "create"):
+            key = next(key for key, name in self._plan.volumes.items() if name == action.name)
+            one = Made(surroundings_made.VOLUME, action.name, surroundings_made.now(), users=self._users_of(key))
+            self._group.make(one)
+            volumes.create(self._engine, volume_body(self._project, key, self._options))
+            one.id = action.name
+            self._group.note()
+            self._report(Progress("create", action.name, f"volume {action.name}: created", DONE))
+
+    def _users_of(self, key: str) -> list[str]:
+        """The containers that mount a volume."""
+        return [
+            action.container
+            for action in self._plan.of("service", "create", "recreate", "start", "keep")
+            for mount in self._project.services[action.name].get("volumes", ())
+            if mount.get("source") == key and mount["type"] == "volume"
+        ]
+
+    def _around(self) -> Surroundings:
+        """What the bodies depend on, as far as it is known now."""
+        names: dict[str, list[str]] = {}
+        parents: dict[str, str] = {}
+        with self._lock:
+            ids = dict(self._ids)
+        stays = self._plan.of("service", "keep", "start", "create", "recreate")
+        for action in sorted(stays, key=lambda one: (one.name, one.number)):
+            if action.container in ids:
+                names.setdefault(action.name, []).append(action.container)
+                parents.setdefault(action.name, ids[action.container])
+        return Surroundings(
+            options=self._options,
+            version=self._observed.api_version,
+            networks=self._plan.networks,
+            volumes=self._plan.volumes,
+            images=self._observed.images,
+            parents=parents,
+            names=names,
+            ids=ids,
+        )
+
+    def _prepare(self, service: str, failed: threading.Event) -> None:
+        """Create what is new of one service, under temporary names where it replaces something."""
+        for action in self._actions(service, "create", "recreate"):
+            if failed.is_set():
+                return
+            self._report(Progress("create", service, f"container {action.container}: creating"))
+            old = containers.inspect(self._engine, action.old.id) if action.old is not None else None
+            mounts = (old or {}).get("Mounts") or ()
+            request = container_request(self._project, service, action.number, self._around(), mounts)
+            if old is None:
+                entry = self._group.add(action.container, request)
+            else:
+                entry = self._group.prepare(old, request, name=action.container)
+            with self._lock:
+                self._entries[action.container] = entry
+                self._requests[action.container] = request
+                self._ids[action.container] = entry.new_id
+                if old is not None:
+                    self._olds[action.container] = old
+            put_files(self._engine, entry.new_id, self._project, service)
+
+    def _retire(self) -> None:
+        """What goes is written down now; it is stopped early only where it stands in the way of something new."""
+        wanted = {
+            port
+            for action in self._plan.of("service", "create", "recreate")
+            for port in _published(self._project.services[action.name])
+        }
+        for action in self._plan.of("service", "remove"):
+            assert action.old is not None
+            try:
+                old = containers.inspect(self._engine, action.old.id)
+            except NotFound:
+                continue
+            entry = self._group.retire(old)
+            if any((port.get("PublicPort"), port.get("Type")) in wanted for port in action.old.ports):
+                self._group.stop(entry)
+
+    def _switch(self, service: str, failed: threading.Event) -> None:
+        """Stop what is replaced, dependants first, and give the new ones their names."""
+        entry = self._project.services[service]
+        for action in self._actions(service, "recreate", "start"):
+            if failed.is_set():
+                return
+            old = action.old
+            if old is None or (action.action == "start" and not old.running):
+                continue
+            if old.state == "running" and entry.get("pre_stop"):
+                run_hooks(self._engine, old.id, entry, "pre_stop")
+            self._report(Progress("create", service, f"container {old.name}: stopping"))
+            if action.action == "recreate":
+                self._group.switch(self._entries[action.container])
+            else:
+                staying = self._group.stay(containers.inspect(self._engine, old.id))
+                with self._lock:
+                    self._entries[action.container] = staying
+                self._group.stop(staying)
+
+    def _swap_networks(self) -> None:
+        """Make networks anew whose settings changed: nothing is attached to them but what has been stopped."""
+        for action in self._plan.of("network", "recreate"):
+            key = next(key for key, name in self._plan.networks.items() if name == action.name)
+            old = networks.inspect(self._engine, action.name)
+            attached = self._attached(action.name)
+            one = Made(
+                surroundings_made.SWAP,
+                action.name,
+                surroundings_made.now(),
+                old_id=str(old["Id"]),
+                body=settings_of(old),
+                endpoints=attached,
+            )
+            self._group.make(one)
+            for container_id in attached:
+                networks.disconnect(self._engine, one.old_id, container_id, force=True)
+            networks.remove(self._engine, one.old_id)
+            body = network_body(self._project, key, self._options, self._observed.api_version)
+            one.id = networks.create(self._engine, body)
+            self._group.note()
+            for name, request in self._requests.items():
+                if action.name in (request.endpoints or {}):
+                    endpoint = (request.endpoints or {})[action.name]
+                    reattach(self._engine, action.name, self._entries[name].new_id, endpoint)
+            self._report(Progress("create", action.name, f"network {action.name}: made anew", DONE))
+
+    def _attached(self, network: str) -> dict[str, dict[str, Any]]:
+        """How the old containers are attached to a network, by their ids."""
+        found = {}
+        for old in self._olds.values():
+            endpoints = endpoints_of(old, per_endpoint=self._engine.supports(1, 44)) or {}
+            if network in endpoints:
+                found[str(old["Id"])] = {key: value for key, value in endpoints[network].items() if key != "NetworkID"}
+        return found
+
+    def _start(self, service: str, failed: threading.Event) -> None:
+        """Start one service's containers, when what it depends on is as far as it asks for."""
+        actions = self._actions(service, "create", "recreate", "start")
+        if not actions:
+            return
+        self._wait_for_dependencies(service, failed)
+        for action in actions:
+            if failed.is_set():
+                return
+            self._report(Progress("create", service, f"container {action.container}: starting"))
+            entry = self._entries.get(action.container)
+            if action.action == "start":
+                self._start_old(action, entry)
+            elif entry is not None:
+                self._group.run(entry)
+            container_id = self._ids[action.container]
+            run_hooks(self._engine, container_id, self._project.services[service], "post_start")
+            with self._lock:
+                self._started.append(Watched(container_id, action.container, job=self._is_job(service)))
+            self._report(Progress("create", service, f"container {action.container}: started", DONE))
+
+    def _start_old(self, action: Action, entry: Any) -> None:
+        assert action.old is not None
+        if entry is None:
+            entry = self._group.stay(containers.inspect(self._engine, action.old.id))
+        if action.old.state == "paused" and not entry.began(Step.STOP_OLD):
+            containers.unpause(self._engine, action.old.id)
+        else:
+            self._group.start_old(entry)
+
+    def _is_job(self, service: str) -> bool:
+        """Whether others wait for its end."""
+        return any(
+            need.service == service and need.condition == COMPLETED
+            for other in self._project.services
+            for need in self._project.dependencies(other)
+        )
+
+    def _wait_for_dependencies(self, service: str, failed: threading.Event) -> None:
+        for need in self._project.dependencies(service):
+            watched = [
+                Watched(self._ids[action.container], action.container)
+                for action in self._actions(need.service, "create", "recreate", "start", "keep")
+            ]
+            if need.condition not in (HEALTHY, COMPLETED) or not watched:
+                continue
+            self._report(Progress("create", service, f"waiting for {need.service} ({need.condition})"))
+            try:
+                wait_for(self._engine, need.service, need.condition, watched, self._options.wait_limit, failed)
+            except DependencyFailed as error:
+                if need.required:
+                    raise
+                self._report(Progress("hint", service, f"optional dependency: {error}"))
+
+    def _failure(self, error: Exception) -> RunFailed:
+        """Undo; one text for what failed and what is now."""
+        words = str(error) if not isinstance(error, KeyError) else f"service {error} has no container to live in"
+        self._report(Progress("create", "", words, ERROR))
+        self._report(Progress("cleanup", "", "undoing what was begun"))
+        entries = self._group.entries
+        restored = self._group.undo()
+        undone = [line for line in map(_undone, entries) if line] + self._group.told
+        if not restored:
+            rest = "not everything could be put back; it is tried again when the agent starts, its log says more"
+        elif not undone:
+            rest = "nothing was changed"
+        else:
+            rest = "everything was put back as it was"
+            if any(entry.began(Step.START_NEW) for entry in entries):
+                rest += f"; {KEPT_DATA}"
+        log.warning("project %s: %s; %s", self._project.name, words, rest)
+        return RunFailed(f"{words}; {rest}", restored, tuple(undone))
+
+
+def _undone(entry: Entry) -> str:
+    """What an undo did about one container."""
+    if not entry.old_id:
+        return f"container {entry.final_name}: removed"
+    if entry.began(Step.STOP_OLD) or entry.began(Step.RENAME_OLD):
+        return f"container {entry.name}: as it was"
+    if entry.began(Step.START_OLD):
+        return f"container {entry.name}: stopped again"
+    return ""
+
+
+def _cause(error: Exception) -> BaseException:
+    return error.__cause__ if isinstance(error, StepFailed) and error.__cause__ is not None else error
+
+
+def _published(entry: Mapping[str, Any]) -> set[tuple[int, str]]:
+    ports = entry.get("ports", ())
+    return {(int(port["published"]), port["protocol"]) for port in ports if str(port.get("published", "")).isdigit()}
