@@ -33,6 +33,7 @@ from dockpal_agent.containers.stats import Stats
 from dockpal_agent.engine import Engine
 from dockpal_agent.host import Host
 from dockpal_agent.images.pulls import Pulls
+from dockpal_agent.memory import Allocator
 from dockpal_agent.storage import make_private_directory
 
 __all__ = ["StartFailed", "house", "run"]
@@ -40,6 +41,7 @@ __all__ = ["StartFailed", "house", "run"]
 log = logging.getLogger(__name__)
 
 STACK: Final = 1 << 20  # bytes of each thread's stack; below 512 KiB, nested JSON ends the process
+GIVE_BACK_EVERY: Final = 30.0  # seconds between two returns of free memory to the host
 GRACE: Final = 8.0  # seconds for running answers at the end; Docker gives a container 10 s to stop
 
 
@@ -59,6 +61,7 @@ class Transport(Protocol):
 
 def run(config: Config, warnings: Sequence[str]) -> int:
     """Run until SIGTERM or SIGINT. Returns the exit code."""
+    allocator = Allocator()
     threading.stack_size(STACK)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -70,7 +73,8 @@ def run(config: Config, warnings: Sequence[str]) -> int:
         with house(config) as service:
             transport = _transport(config, service)
             transport.start()
-            stop.wait()
+            while not stop.wait(GIVE_BACK_EVERY):
+                allocator.give_back()
             log.info("stopping")
             transport.stop(GRACE)
     except StartFailed as failure:

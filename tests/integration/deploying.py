@@ -63,7 +63,8 @@ class Agent:
         """All events of a deploy over a WebSocket, to its proper close."""
         found: list[Event] = []
         with self.connect(deploy_id) as socket:
-            socket.send(json.dumps({"token": "as the Server sends it once more"}))
+            with contextlib.suppress(ConnectionClosed):  # a replay may be over by now
+                socket.send(json.dumps({"token": "as the Server sends it once more"}))
             try:
                 while True:
                     message = socket.recv(timeout=within)

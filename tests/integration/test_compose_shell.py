@@ -1,0 +1,191 @@
+"""`agent.pyz compose …` in a shell: what it prints, how it exits, and what the Engine then holds."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockpal_agent.compose.locks import ProjectLocks
+from tests.engines.daemon import Daemon, wait_for
+from tests.integration.deploying import file_of, ids
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Shell:
+    """A shell in a project's folder."""
+
+    def __init__(self, folder: Path, project: str, docker_socket: str) -> None:
+        self.folder = folder
+        self.project = project
+        self.data = folder / "agent"
+        self.data.mkdir()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "DOCKPAL_DOCKER_SOCKET": docker_socket,
+            "DOCKPAL_DATA_DIR": str(self.data),
+        }
+
+    def command(self, *arguments: str) -> list[str]:
+        name, *rest = arguments
+        return [sys.executable, "-m", "dockpal_agent", "compose", "-p", self.project, name, *rest]
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    def write(self, text: str, name: str = "compose.yaml") -> None:
+        (self.folder / name).write_text(text)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, unique: str, docker_socket: str) -> Shell:
+    return Shell(tmp_path, unique, docker_socket)
+
+
+def test_up_ps_stop_and_down(shell: Shell, daemon: Daemon, busybox: str, unique: str) -> None:
+    shell.write(file_of(busybox, web="volumes: ['kept:/kept', './data:/data']", db="") + "volumes: {kept: {}}\n")
+    up = shell.run("up", "-d")
+    assert "is up: 2 containers" in up.stderr and "\x1b" not in up.stderr
+    before = ids(daemon, unique)
+    assert {state for _, state in before.values()} == {"running"}
+    folder = daemon.inspect(f"{unique}-web-1")["Config"]["Labels"]["com.docker.compose.project.working_dir"]
+    assert folder == str(shell.folder)
+
+    shell.run("up")
+    assert ids(daemon, unique) == before
+    listed = json.loads(shell.run("ps", "--format", "json").stdout)
+    assert [(entry["Name"], entry["Service"], entry["State"]) for entry in listed] == [
+        (f"{unique}-db-1", "db", "running"),
+        (f"{unique}-web-1", "web", "running"),
+    ]
+    assert f"{unique}-web-1" in shell.run("ps").stdout
+
+    shell.run("stop", "-t", "5")
+    assert {state for _, state in ids(daemon, unique).values()} == {"exited"}
+    assert shell.run("ps").stdout.count("\n") == 1 and shell.run("ps", "-a").stdout.count("\n") == 3
+    shell.run("down")
+    assert ids(daemon, unique) == {} and daemon.answer("GET", f"/networks/{unique}_default").status == 404
+    assert daemon.answer("GET", f"/volumes/{unique}_kept").status == 200
+    shell.run("up", "--no-start")
+    assert {state for _, state in ids(daemon, unique).values()} == {"created"}
+    shell.run("down", "--volumes")
+    assert daemon.answer("GET", f"/volumes/{unique}_kept").status == 404
+    assert "warning" in shell.run("down").stderr
+
+
+def test_plan_says_what_up_would_do_and_does_nothing(shell: Shell, daemon: Daemon, busybox: str, unique: str) -> None:
+    shell.write(file_of(busybox, web=""))
+    assert "web" in shell.run("plan").stdout
+    made = json.loads(shell.run("plan", "--format", "json").stdout)
+    assert made["project"] == unique and any(action["action"] == "create" for action in made["actions"])
+    assert ids(daemon, unique) == {} and daemon.answer("GET", f"/networks/{unique}_default").status == 404
+
+
+@pytest.mark.parametrize("command", ["config", "plan", "up"])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("services: [", "yaml"),
+        ("services: {web: {image: x, depends_on: [db]}}", "db"),
+        ("services: {web: {build: .}}", "build"),
+    ],
+)
+def test_a_file_that_is_wrong_exits_with_2(
+    shell: Shell, daemon: Daemon, unique: str, command: str, text: str, words: str
+) -> None:
+    shell.write(text)
+    if (command, words) == ("config", "build"):  # modelled and printed, and refused only where it would be brought up
+        shell.run(command)
+        return
+    assert words in shell.run(command, code=2).stderr
+    assert ids(daemon, unique) == {}
+
+
+@pytest.mark.parametrize("command", ["up --wat", "nothing", "stop -t x", "plan --format xml"])
+def test_a_command_line_that_is_wrong_exits_with_2(shell: Shell, command: str) -> None:
+    shell.run(*command.split(), code=2)
+
+
+def test_where_no_daemon_answers_the_command_fails_with_1(shell: Shell, busybox: str) -> None:
+    shell.write(file_of(busybox, web=""))
+    for command in ("plan", "up", "ps", "stop", "down"):
+        done = shell.run(command, code=1, DOCKPAL_DOCKER_SOCKET="/nonexistent/docker.sock")
+        assert "/nonexistent/docker.sock" in done.stderr
+
+
+def test_an_up_that_fails_exits_with_1_and_says_dockers_words(
+    shell: Shell, daemon: Daemon, busybox: str, unique: str
+) -> None:
+    shell.write("services: {web: {image: '127.0.0.1:1/none:1', pull_policy: never}}")
+    assert "127.0.0.1:1/none:1" in shell.run("up", code=1).stderr
+    assert ids(daemon, unique) == {}
+
+
+def test_variables_come_from_the_shell_and_its_env_file(
+    shell: Shell, daemon: Daemon, busybox: str, unique: str
+) -> None:
+    shell.write(file_of(busybox, web="environment: {A: '$A', B: '$B'}"))
+    shell.write("A=file\nB=file\n", "given.env")
+    shell.run("up", "--env-file", "given.env", A="shell")
+    found = daemon.inspect(f"{unique}-web-1")["Config"]
+    assert {"A=shell", "B=file"} <= set(found["Env"])
+    assert found["Labels"]["com.docker.compose.project.environment_file"] == str(shell.folder / "given.env")
+
+
+def test_an_up_waits_for_the_lock_that_the_agent_holds(shell: Shell, daemon: Daemon, busybox: str, unique: str) -> None:
+    shell.write(file_of(busybox, web=""))
+    locks = shell.data / "state" / "locks"
+    assert ProjectLocks(locks).writable
+    with open(locks / f"{unique}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        up = subprocess.Popen(shell.command("up"), cwd=shell.folder, env=shell.environment, stderr=subprocess.PIPE)
+        wait_for(lambda: _opened(up.pid, lock.name), "the shell waits for the lock")
+        assert ids(daemon, unique) == {}
+    _, said = up.communicate(timeout=120)
+    assert up.returncode == 0, said
+    assert list(ids(daemon, unique)) == [f"{unique}-web-1"]
+
+
+def _opened(pid: int, path: str) -> bool:
+    folder = Path(f"/proc/{pid}/fd")
+    return any(os.path.realpath(each) == os.path.realpath(path) for each in folder.iterdir() if os.path.lexists(each))
+
+
+def test_on_a_terminal_progress_replaces_itself(shell: Shell, busybox: str) -> None:
+    shell.write(file_of(busybox, web=""))
+    ours, theirs = pty.openpty()
+    up = subprocess.Popen(shell.command("up"), cwd=shell.folder, env=shell.environment, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            part: Any = os.read(ours, 65536)
+        except OSError:  # the terminal's end, as Linux tells it
+            break
+        if not part:
+            break
+        said += part
+    os.close(ours)
+    assert up.wait(60) == 0
+    assert "✔ project" in said.decode() and b"\r\x1b[K" in said
