@@ -88,9 +88,9 @@ def endpoints_of(old: Mapping[str, Any], *, per_endpoint: bool) -> Optional[dict
 def _chosen_mac(old: Mapping[str, Any], name: str, endpoint: Mapping[str, Any]) -> str:
     """The MAC address that somebody chose, "" for one that the engine made.
 
-    Docker shows both alike, but repeats a chosen one of the NetworkMode's network in Config (moby issue 48168). In other
-    networks one that follows from the IP address is the engine's: kept, it would meet the next owner of that address.
-    Engines from 28 on draw theirs at random; those cannot be told from chosen ones, and are harmless to keep.
+    Docker shows both alike, but repeats a chosen one of the NetworkMode's network in Config (moby issue 48168). In
+    other networks one that follows from the IP address is the engine's: kept, it would meet the next owner of that
+    address. Engines from 28 on draw theirs at random; those cannot be told from chosen ones, and are harmless to keep.
     """
     mode = str((old.get("HostConfig") or {}).get("NetworkMode") or "")
     if is_network(mode, name, endpoint):

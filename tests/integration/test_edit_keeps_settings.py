@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from dockpal_agent.containers import carry
+from dockpal_agent.engine import Engine, containers
 from tests.engines.daemon import Daemon
 from tests.integration.edits import Caller, house, settings, small_config
 
@@ -122,6 +124,7 @@ def with_every_option(unique: str, network: str, folder: Path) -> dict[str, Any]
     }
 
 
+@pytest.mark.engines
 def test_an_env_only_edit_of_a_container_with_every_option_set_changes_nothing_else(
     caller: Caller, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str], network: str, tmp_path: Path
 ) -> None:
@@ -162,6 +165,7 @@ def test_an_env_only_edit_of_a_container_with_every_option_set_changes_nothing_e
     assert seen == expected
 
 
+@pytest.mark.engines
 def test_a_second_edit_leaves_no_difference_at_all(
     caller: Caller, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -177,3 +181,57 @@ def test_a_second_edit_leaves_no_difference_at_all(
     assert after["Config"].pop("Env") == ["N=2", "PATH=/bin"]
     del before["Config"]["Env"]
     assert after == before
+
+
+def networks_of(daemon: Daemon, unique: str, labels: dict[str, str]) -> None:
+    for network in ("one", "two"):
+        daemon.call("POST", "/networks/create", body={"Name": f"{unique}_{network}", "Labels": labels})
+
+
+@pytest.mark.engines
+def test_addresses_that_the_engine_made_are_not_taken_along_but_for_random_ones_that_look_chosen(
+    caller: Caller, daemon: Daemon, engine: Engine, busybox: str, unique: str, labels: dict[str, str]
+) -> None:
+    networks_of(daemon, unique, labels)
+    mode = {"NetworkMode": f"{unique}_one"}
+    web = daemon.create(
+        busybox, "sleep", "1000", name=f"{unique}-web", labels=labels, HostConfig=mode, StopSignal="KILL"
+    )
+    daemon.call("POST", f"/networks/{unique}_two/connect", body={"Container": web})
+    daemon.call("POST", f"/containers/{web}/start")
+    before = containers.inspect(engine, web)
+
+    request = carry.over(engine, before)
+
+    assert "MacAddress" not in request.body
+    assert request.endpoints is not None
+    assert sorted(request.endpoints) == [f"{unique}_one", f"{unique}_two"]
+    for name, endpoint in request.endpoints.items():
+        random_mac = {"MacAddress"} if engine.supports(1, 44) and name == f"{unique}_two" else set()
+        assert set(endpoint) <= {"NetworkID", "Aliases"} | random_mac
+        assert web[:12] not in endpoint.get("Aliases", ())
+
+
+@pytest.mark.engines
+def test_a_chosen_mac_address_of_each_network_is_kept(
+    caller: Caller, daemon: Daemon, engine: Engine, busybox: str, unique: str, labels: dict[str, str]
+) -> None:
+    networks_of(daemon, unique, labels)
+    chosen = {f"{unique}_one": "0a:00:00:00:00:11"}
+    config: dict[str, Any] = {"HostConfig": {"NetworkMode": f"{unique}_one"}, "StopSignal": "KILL", "Image": busybox}
+    config.update({"Cmd": ["sleep", "1000"], "Labels": labels})
+    if engine.supports(1, 44):
+        chosen[f"{unique}_two"] = "0a:00:00:00:00:22"
+        config["NetworkingConfig"] = {"EndpointsConfig": {name: {"MacAddress": mac} for name, mac in chosen.items()}}
+        web = containers.create(engine, f"{unique}-web", config)
+    else:
+        web = containers.create(engine, f"{unique}-web", {**config, "MacAddress": chosen[f"{unique}_one"]})
+        daemon.call("POST", f"/networks/{unique}_two/connect", body={"Container": web})
+    containers.start(engine, web)
+
+    caller.put(f"{unique}-web", env=["A=1"])
+
+    after = containers.inspect(engine, f"{unique}-web")
+    assert after["Id"] != web
+    macs = {name: after["NetworkSettings"]["Networks"][name]["MacAddress"] for name in chosen}
+    assert macs == chosen
