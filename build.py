@@ -43,8 +43,8 @@ def build(packed: list[wheels.Wheel], modules: Mapping[str, bytes], *, release: 
     compiled = [
         bytecode.compile_all(interpreter, version, modules) for version, interpreter in found.items() if interpreter
     ]
-    units = {each.magic: unit.packed(each.files) for each in compiled}
-    data = archive.packed(contents.collect(packed, modules, compiled), units, contents.bootstrap)
+    units = {"": unit.packed(modules), **{each.magic: unit.packed(each.files) for each in compiled}}
+    data = archive.packed(contents.collect(packed, compiled), units, contents.bootstrap)
     if len(data) >= LIMIT:
         raise ValueError(f"agent.pyz would have {len(data):,} bytes; the budget is {LIMIT:,}")
     print(f"bytecode for {', '.join(each.version for each in compiled)}", end="", file=sys.stderr)

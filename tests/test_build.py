@@ -80,7 +80,7 @@ def test_a_dataclass_keeps_its_fields_and_makes_no_docstring_of_its_signature(do
 
 def test_the_archive_does_not_depend_on_order_or_time() -> None:
     files = {"b.py": b"2", "a.py": b"1", "c/d.py": b"3"}
-    units = {"cafe": unit.Unit(b"one", 1, 1), "0bad": unit.Unit(b"two", 1, 1)}
+    units = {"": unit.Unit(b"all", 1, 1), "cafe": unit.Unit(b"one", 1, 1), "0bad": unit.Unit(b"two", 1, 1)}
     data = archive.packed(files, units, contents.bootstrap)
     again = archive.packed(dict(reversed(files.items())), dict(reversed(units.items())), contents.bootstrap)
     assert data == again

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.pyz import archive, bytecode, contents
+import build
+from tools.pyz import archive, bytecode, contents, unit
 
 HERE = [version for version in bytecode.SUPPORTED if bytecode.find_interpreter(version)]
 
@@ -72,18 +73,18 @@ def test_it_runs_from_bytecode_with_every_library_inside(version: str, agent_pyz
 
 
 @pytest.mark.parametrize("version", HERE)
-def test_a_python_without_bytecode_of_its_own_runs_the_source(version: str, agent_pyz: Path, tmp_path: Path) -> None:
-    bare = _without(agent_pyz, tmp_path / "agent.pyz", "bytecode/")
+def test_a_python_without_bytecode_of_its_own_runs_the_source(version: str, tmp_path: Path) -> None:
+    bare = _from_source(tmp_path / "agent.pyz")
 
     answer = _inside(_interpreter(version), bare)
 
-    assert answer["loaders"] == ["zipimporter"]
+    assert answer["loaders"] == ["Source"]
     assert answer["cli"] == f"{bare}/dockpal_agent/cli.py"
     assert str(answer["native"]).startswith("/proc/self/fd/")
 
 
-def test_without_a_build_for_this_machine_psutil_is_absent_and_the_rest_runs(agent_pyz: Path, tmp_path: Path) -> None:
-    bare = _without(agent_pyz, tmp_path / "agent.pyz", "native/", "bytecode/")
+def test_without_a_build_for_this_machine_psutil_is_absent_and_the_rest_runs(tmp_path: Path) -> None:
+    bare = _from_source(tmp_path / "agent.pyz", "native/")
 
     answer = _inside(sys.executable, bare)
 
@@ -149,9 +150,9 @@ def test_what_is_imported_late_comes_from_the_file_that_was_started(agent_pyz: P
     assert ended.stdout.splitlines()[-1:] == ["Bytecode"], ended.stderr
 
 
-def _without(source: Path, target: Path, *prefixes: str) -> Path:
-    """A copy of the archive that lacks what starts so; it runs from its sources."""
-    with zipfile.ZipFile(source) as packed:
-        files = {name: packed.read(name) for name in packed.namelist() if not name.startswith((*prefixes, "bytecode/"))}
-    target.write_bytes(archive.packed(files, {}, contents.bootstrap))
+def _from_source(target: Path, *left_out: str) -> Path:
+    """An archive as a builder without any interpreter would pack it, without what starts with `left_out`."""
+    packed = build.dependencies()
+    files = {name: data for name, data in contents.collect(packed, []).items() if not name.startswith(left_out)}
+    target.write_bytes(archive.packed(files, {"": unit.packed(contents.sources(packed))}, contents.bootstrap))
     return target

@@ -23,15 +23,15 @@ def packed(
 ) -> bytes:
     """The archive, with the line in front that makes it a program.
 
-    `units` are by magic number in hex. They go in as they are, first, and `main` makes __main__.py of where they lie:
-    magic number → (offset in the file, bytes of the packed table of contents, bytes of it unpacked).
+    `units` are by magic number in hex, "" for the sources. They go in as they are, first, and `main` makes __main__.py
+    of where they lie: magic number → (offset in the file, bytes of the packed table of contents, bytes of it unpacked).
     """
     places: dict[str, tuple[int, int, int]] = {}
     buffer = io.BytesIO()
     buffer.write(SHEBANG)
     with zipfile.ZipFile(buffer, "w") as archive:
         for magic in sorted(units):
-            _add(archive, f"bytecode/{magic}", units[magic].data, zipfile.ZIP_STORED)
+            _add(archive, f"modules/{magic or 'source'}", units[magic].data, zipfile.ZIP_STORED)
             offset = buffer.tell() - len(units[magic].data)
             places[magic] = (offset, units[magic].table, units[magic].table_size)
         for name, content in sorted({**files, "__main__.py": main(places)}.items()):

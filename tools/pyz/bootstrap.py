@@ -16,7 +16,8 @@ from _frozen_importlib import ModuleSpec
 from _frozen_importlib_external import MAGIC_NUMBER
 
 ARCHIVE = sys.path[0]
-# Magic number → (where the unit lies in this file, bytes of its table of contents, bytes of the table unpacked).
+# Magic number of a Python, b"" for the sources → (where the unit lies in this file, bytes of its table of contents,
+# bytes of the table unpacked).
 UNITS: "dict[bytes, tuple[int, int, int]]" = {}  # build.py fills it in
 
 
@@ -51,9 +52,19 @@ class Bytecode:
         exec(self.get_code(module.__name__), module.__dict__)  # type: ignore
 
     def get_code(self, name: str) -> object:
+        return marshal.loads(self.content(name))
+
+    def content(self, name: str) -> bytes:
         offset, length = self.modules[name][:2]
         unpacking = zlib.decompressobj(-15, self.dictionary)
-        return marshal.loads(unpacking.decompress(os.pread(self.file, length, self.start + offset)))
+        return unpacking.decompress(os.pread(self.file, length, self.start + offset))
+
+
+class Source(Bytecode):
+    """The same of the sources, for a Python that is not among those that the builder had."""
+
+    def get_code(self, name: str) -> object:
+        return compile(self.content(name), name.replace(".", "/") + ".py", "exec", dont_inherit=True)
 
 
 class Extension:
@@ -69,8 +80,7 @@ class Extension:
 
 
 sys.meta_path.insert(0, Extension)  # type: ignore[arg-type]
-if MAGIC_NUMBER in UNITS:  # else the sources beside it serve
-    sys.meta_path.insert(0, Bytecode(*UNITS[MAGIC_NUMBER]))  # type: ignore[arg-type]
+sys.meta_path.insert(0, Bytecode(*UNITS[MAGIC_NUMBER]) if MAGIC_NUMBER in UNITS else Source(*UNITS[b""]))  # type: ignore
 
 from dockpal_agent.cli import main  # noqa: E402
 

@@ -53,9 +53,9 @@ def sources(wheels: Iterable[Wheel]) -> dict[str, bytes]:
     return {**{f"{folder}/__init__.py": b"" for folder in folders}, **files, **INSTEAD}
 
 
-def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterable[Bytecode]) -> dict[str, bytes]:
-    """Path → content of everything in the archive but the bytecode itself and __main__.py."""
-    files = dict(modules)
+def collect(wheels: list[Wheel], bytecodes: Iterable[Bytecode]) -> dict[str, bytes]:
+    """Path → content of everything in the archive but the modules and __main__.py."""
+    files: dict[str, bytes] = {}
     for wheel in wheels:
         files.update(_licences(wheel))
         files.update(_extensions(wheel))
@@ -72,7 +72,7 @@ def collect(wheels: list[Wheel], modules: Mapping[str, bytes], bytecodes: Iterab
 
 
 def bootstrap(units: Mapping[str, tuple[int, int, int]]) -> bytes:
-    """The archive's __main__.py; `units` says by magic number (hex) where each unit lies, see `tools.pyz.bootstrap`."""
+    """The archive's __main__.py; `units` says by magic number (hex, "" for source) where each unit lies."""
     source = (HERE / "bootstrap.py").read_text("utf-8")
     table = {bytes.fromhex(magic): place for magic, place in units.items()}
     filled = source.replace("= {}  # build.py fills it in", f"= {table!r}")

@@ -1,7 +1,7 @@
-"""One Python's bytecode of all modules as one block: a table of contents, then each module, packed by itself.
+"""All modules, as one Python's bytecode or as source, in one block: a table of contents, then each, packed by itself.
 
-Single modules are small and much alike, so they are packed with a dictionary of the strings that occur in many of them;
-that is a tenth less than zip entries, and a file of five versions has 1,300 entries and their headers fewer.
+Single modules are small and much alike, so they are packed with a dictionary of what occurs in many of them; that is a
+tenth less than zip entries, and a file of five versions has 2,000 entries and their headers fewer.
 `tools/pyz/bootstrap.py` reads it.
 """
 
@@ -11,7 +11,7 @@ import marshal
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
@@ -22,6 +22,7 @@ WINDOW: Final = 32768  # bytes that deflate looks back, so as much dictionary as
 # Marshal's short strings: a type byte (interned or not, referenced or not), a length, ASCII.
 _STRING: Final = re.compile(rb"[\xda\xfa\x5a\x7a]([\x03-\x50])(?=([\x20-\x7e]{3,80}))", re.DOTALL)
 HEADER: Final = 16  # bytes of a .pyc before the code
+MARSHAL: Final = 4  # the format that every supported Python reads
 
 
 @dataclass(frozen=True)
@@ -34,39 +35,39 @@ class Unit:
 
 
 def packed(files: Mapping[str, bytes]) -> Unit:
-    """The unit of `files`: path (`requests/__init__.pyc`) → .pyc."""
+    """The unit of `files`, path → content: all .pyc, or all .py."""
+    files = {name: content[HEADER:] if name.endswith(".pyc") else content for name, content in files.items()}
     dictionary = _dictionary(files)
     modules: dict[str, tuple[int, int, bool]] = {}
     blocks: list[bytes] = []
     offset = 0
     for name in sorted(files):
-        block = _deflate(files[name][HEADER:], dictionary)
+        block = _deflate(files[name], dictionary)
         path = PurePosixPath(name).with_suffix("")
         package = path.name == "__init__"
         modules[".".join((path.parent if package else path).parts)] = (offset, len(block), package)
         blocks.append(block)
         offset += len(block)
-    table = marshal.dumps((modules, dictionary))
+    table = marshal.dumps((modules, dictionary), MARSHAL)
     table_packed = _deflate(table, b"")
     return Unit(b"".join([table_packed, *blocks]), len(table_packed), len(table))
 
 
 def _dictionary(files: Mapping[str, bytes]) -> bytes:
-    """The strings of several modules, the most frequent last, where a match costs least."""
+    """What occurs in several modules, the most frequent last, where a match costs least."""
     seen: Counter[bytes] = Counter()
-    for content in files.values():
-        seen.update({start[1:2] + rest for start, rest in _strings(content)})
+    for name, content in files.items():
+        seen.update(set(_strings(content) if name.endswith(".pyc") else content.splitlines(keepends=True)))
     frequent = sorted((text for text, count in seen.items() if count > 1), key=lambda text: (seen[text], text))
-    return b"".join(b"\xda" + text for text in frequent)[-WINDOW:]
+    return b"".join(frequent)[-WINDOW:]
 
 
-def _strings(content: bytes) -> list[tuple[bytes, bytes]]:
-    found = []
+def _strings(content: bytes) -> Iterator[bytes]:
+    """Marshalled strings with the byte of their type and that of their length."""
     for match in _STRING.finditer(content):
         length = match.group(1)[0]
         if len(match.group(2)) >= length:
-            found.append((match.group(0), match.group(2)[:length]))
-    return found
+            yield b"\xda" + match.group(1) + match.group(2)[:length]
 
 
 def _deflate(data: bytes, dictionary: bytes) -> bytes:
