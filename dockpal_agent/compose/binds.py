@@ -150,4 +150,5 @@ def _files(project: Project, entry: Entry, version: Version) -> Iterator[dict[st
             path = getattr(project, kind).get(reference.get("source", ""), {}).get("file")
             if path:
                 target = file_target(kind, reference)
-                yield {"Type": "bind", "Source": path, "Target": target, "ReadOnly": True, "BindOptions": {}}
+                options = {"BindOptions": {}} if kind == "secrets" else {}  # as docker compose sends them
+                yield {"Type": "bind", "Source": path, "Target": target, "ReadOnly": True, **options}

@@ -172,17 +172,8 @@ def _health(check: Entry, version: tuple[int, int]) -> dict[str, Any]:
 
 
 def _exposed(entry: Entry) -> list[str]:
-    """`80/tcp` for each port that is exposed or published; ranges are expanded."""
-    found = []
-    for text in entry.get("expose", ()):
-        ports, _, protocol = text.partition("/")
-        first, dash, last = ports.partition("-")
-        if first.isdigit() and (last.isdigit() or not dash):
-            numbers = range(int(first), int(last or first) + 1)
-            found += [f"{port}/{protocol or 'tcp'}" for port in numbers]
-        else:
-            found.append(text)
-    return [*found, *(f"{port['target']}/{port['protocol']}" for port in entry.get("ports", ()))]
+    """What is exposed, as the file has it (docker compose sends `80` without a protocol, too), and what is published."""
+    return [*entry.get("expose", ()), *(f"{port['target']}/{port['protocol']}" for port in entry.get("ports", ()))]
 
 
 def _ports(entry: Entry) -> dict[str, Any]:
@@ -190,7 +181,7 @@ def _ports(entry: Entry) -> dict[str, Any]:
     for port in entry.get("ports", ()):
         binding = {"HostIp": port.get("host_ip", ""), "HostPort": port.get("published", "")}
         bindings.setdefault(f"{port['target']}/{port['protocol']}", []).append(binding)
-    return {"PortBindings": bindings} if bindings else {}
+    return {"PortBindings": bindings}
 
 
 def network_body(project: Project, key: str, options: Options, version: tuple[int, int]) -> dict[str, Any]:

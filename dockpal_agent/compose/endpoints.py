@@ -31,7 +31,7 @@ def endpoints(
     given: Mapping[str, Optional[Entry]] = entry.get("networks") or {}
     found = {}
     for key in by_priority(entry):
-        found[networks[key]] = _endpoint(service, given[key] or {}, container_name, links, version)
+        found[networks[key]] = _endpoint(service, given[key], container_name, links, version)
     first = next(iter(found), None)
     if first is not None and entry.get("mac_address") and version >= (1, 44):
         found[first].setdefault("MacAddress", entry["mac_address"])
@@ -65,8 +65,9 @@ def link_texts(
 
 
 def _endpoint(
-    service: str, given: Entry, container_name: str, links: Sequence[str], version: tuple[int, int]
+    service: str, said: Optional[Entry], container_name: str, links: Sequence[str], version: tuple[int, int]
 ) -> dict[str, Any]:
+    given = said or {}
     endpoint: dict[str, Any] = {"Aliases": [container_name, service, *given.get("aliases", ())]}
     addresses = {
         "IPv4Address": given.get("ipv4_address"),
@@ -74,7 +75,7 @@ def _endpoint(
         "LinkLocalIPs": given.get("link_local_ips"),
     }
     addresses = {name: value for name, value in addresses.items() if value}
-    if addresses:
+    if said is not None:
         endpoint["IPAMConfig"] = addresses
     if links:
         endpoint["Links"] = list(links)

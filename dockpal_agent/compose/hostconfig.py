@@ -71,8 +71,8 @@ def host_fields(entry: Entry, version: tuple[int, int]) -> dict[str, Any]:
         fields["NanoCpus"] = _nano(entry["cpus"])
     if "cpu_percent" in entry:
         fields["CpuPercent"] = int(entry["cpu_percent"] * 100)
-    if "extra_hosts" in entry:
-        fields["ExtraHosts"] = [text.replace("=", ":", 1) for text in entry["extra_hosts"]]
+    fields["ExtraHosts"] = [text.replace("=", ":", 1) for text in entry.get("extra_hosts", ())]
+    fields.update({name: _capabilities(fields[name]) for name in ("CapAdd", "CapDrop") if name in fields})
     if "logging" in entry:
         fields["LogConfig"] = {
             "Type": entry["logging"].get("driver", ""),
@@ -90,6 +90,14 @@ def host_fields(entry: Entry, version: tuple[int, int]) -> dict[str, Any]:
 
 def _nano(cpus: float) -> int:
     return int(float(cpus) * 1e9)
+
+
+def _capabilities(names: list[str]) -> list[str]:
+    """As Docker's own client sends them: `CAP_NET_ADMIN`, sorted, each once; ALL stands for itself."""
+    found = {name.upper() for name in names}
+    if "ALL" in found:
+        return ["ALL"]
+    return sorted(name if name.startswith("CAP_") else f"CAP_{name}" for name in found)
 
 
 def _ulimit(name: str, value: Any) -> dict[str, Any]:
