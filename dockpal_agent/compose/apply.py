@@ -13,12 +13,11 @@ from dockpal_agent.compose.observe import observe
 from dockpal_agent.compose.options import DONE, Options, Progress, Report
 from dockpal_agent.compose.plan import Plan, PlanRefused, plan
 from dockpal_agent.compose.project import Project
-from dockpal_agent.compose.pulling import pull_images
+from dockpal_agent.compose.pulling import PullFailed, pull_images
 from dockpal_agent.compose.unsupported import unsupported
 from dockpal_agent.containers.journal import Journal
 from dockpal_agent.containers.own import Action as OwnAction
-from dockpal_agent.engine import Engine, EngineError, containers
-from dockpal_agent.images.errors import ImageError
+from dockpal_agent.engine import Engine, containers
 
 __all__ = ["ConvergeFailed", "Outcome", "converge"]
 
@@ -83,8 +82,8 @@ def converge(engine: Engine, journal: Journal, project: Project, options: Option
 def _pulled(engine: Engine, made: Plan, options: Options, report: Report) -> list[str]:
     try:
         return pull_images(engine, made.pulls, options, report)
-    except (ImageError, EngineError) as error:
-        raise ConvergeFailed(f"{error}; {UNTOUCHED}", restored=True) from error
+    except PullFailed as failure:
+        raise ConvergeFailed(f"{failure}; {UNTOUCHED}", restored=True) from failure.__cause__
 
 
 def _without_pulls(options: Options) -> Options:

@@ -150,5 +150,7 @@ def _files(project: Project, entry: Entry, version: Version) -> Iterator[dict[st
             path = getattr(project, kind).get(reference.get("source", ""), {}).get("file")
             if path:
                 target = file_target(kind, reference)
-                options = {"BindOptions": {}} if kind == "secrets" else {}  # as docker compose sends them
+                options: dict[str, Any] = (
+                    {"BindOptions": {}} if kind == "secrets" else {}
+                )  # as docker compose sends them
                 yield {"Type": "bind", "Source": path, "Target": target, "ReadOnly": True, **options}

@@ -172,7 +172,7 @@ def _health(check: Entry, version: tuple[int, int]) -> dict[str, Any]:
 
 
 def _exposed(entry: Entry) -> list[str]:
-    """What is exposed, as the file has it (docker compose sends `80` without a protocol, too), and what is published."""
+    """What is exposed, as the file has it (`80` without a protocol, too, as docker compose does), and published."""
     return [*entry.get("expose", ()), *(f"{port['target']}/{port['protocol']}" for port in entry.get("ports", ()))]
 
 

@@ -17,10 +17,14 @@ from dockpal_agent.images.failures import meaning
 from dockpal_agent.images.pulls import Pulls
 from dockpal_agent.images.references import Reference, parse
 
-__all__ = ["pull_images"]
+__all__ = ["PullFailed", "pull_images"]
 
 AT_ONCE: Final = 3  # Docker transfers three layers at a time in all
 LOOK_EVERY: Final = 5.0  # seconds
+
+
+class PullFailed(Exception):
+    """An image could not be pulled; the text names it, `__cause__` is the ImageError or EngineError."""
 
 
 def pull_images(engine: Engine, wanted: tuple[Wanted, ...], options: Options, report: Report) -> list[str]:
@@ -37,7 +41,7 @@ def pull_images(engine: Engine, wanted: tuple[Wanted, ...], options: Options, re
             text = f"image {image.reference}: {error}"
             if not image.optional:
                 report(Progress("pull", image.reference, text, ERROR))
-                raise
+                raise PullFailed(text) from error
             warnings.append(f"{text}; the one that is here is used")
         else:
             report(Progress("pull", image.reference, f"image {image.reference} is ready", DONE))

@@ -133,8 +133,8 @@ class Daemon:
         return list(self.call("GET", "/containers/json", {"all": 1, "filters": json.dumps(filters)}))
 
     def running(self, **filters: list[str]) -> dict[str, str]:
-        """{name: state} of all containers that fit the filters."""
-        return {entry["Names"][0].lstrip("/"): entry["State"] for entry in self.containers(**filters)}
+        """{name: state} of all containers that fit the filters; one that is being removed has no name any more."""
+        return {entry["Names"][0].lstrip("/"): entry["State"] for entry in self.containers(**filters) if entry["Names"]}
 
     def exec(self, container: str, *command: str) -> bytes:
         """Run a command in a container; what it wrote, both streams, frames removed."""
