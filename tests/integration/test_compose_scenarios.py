@@ -1,0 +1,376 @@
+"""What runs after each kind of deploy, whether it succeeds or fails, and that data is there after each."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockpal_agent.compose.apply import ConvergeFailed
+from dockpal_agent.compose.options import Options
+from dockpal_agent.compose.plan import PlanRefused
+from dockpal_agent.engine import Engine
+from tests.engines.daemon import Daemon
+from tests.faults.proxy import FaultProxy
+from tests.integration.stacks import Stack
+
+FILE = """
+services:
+  db:
+    image: {image}
+    command: sleep 1000
+    stop_signal: SIGKILL
+    environment: {{LEVEL: "1"}}
+    volumes: [data:/data, /anonymous]
+  web:
+    image: {image}
+    command: sleep 1000
+    stop_signal: SIGKILL
+    depends_on: [db]
+volumes: {{data: }}
+"""
+NOBODY = "dockpal-test/there-is-none:1"
+
+
+@pytest.fixture
+def stack(daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path) -> Stack:
+    """A project that runs, with data in a named and an anonymous volume."""
+    made = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
+    made.write(FILE.format(image=busybox))
+    made.ours()
+    daemon.exec(f"{unique}-db-1", "sh", "-c", "echo named > /data/file; echo anonymous > /anonymous/file")
+    return made
+
+
+@pytest.fixture
+def proxy(docker_socket: str) -> Iterator[FaultProxy]:
+    with FaultProxy(docker_socket) as proxy:
+        yield proxy
+
+
+def change(stack: Stack, old: str, new: str) -> None:
+    text = stack.path.read_text()
+    assert old in text
+    stack.write(text.replace(old, new))
+
+
+def names(stack: Stack, *services: str) -> dict[str, str]:
+    return {f"{stack.project}-{service}": "running" for service in services}
+
+
+def has_its_data(stack: Stack, container: str = "db-1") -> None:
+    name = f"{stack.project}-{container}"
+    assert stack.daemon.exec(name, "cat", "/data/file", "/anonymous/file") == b"named\nanonymous\n"
+
+
+def restored(stack: Stack, before: dict[str, tuple[str, str]]) -> None:
+    """The same containers as before, all running, with their data, and nothing besides."""
+    assert {name: row[0] for name, row in stack.rows().items()} == {name: row[0] for name, row in before.items()}
+    assert set(stack.states().values()) == {"running"}
+    has_its_data(stack)
+    assert stack.journal.unfinished() == []
+
+
+def test_a_first_deploy_runs_all_services_in_their_order(stack: Stack) -> None:
+    assert stack.states() == names(stack, "db-1", "web-1")
+    rows = stack.rows()
+    assert rows[f"{stack.project}-db-1"][1] < rows[f"{stack.project}-web-1"][1]
+
+
+def test_an_unchanged_deploy_touches_nothing_and_changes_nothing_in_docker(stack: Stack, proxy: FaultProxy) -> None:
+    before = stack.rows()
+    through = Engine(proxy.socket_path)
+
+    outcome = stack.bring_up(Options(), through)
+    through.close()
+
+    assert stack.rows() == before
+    assert not outcome.plan.changes
+    assert {method for method, _ in proxy.calls} == {"GET"}
+
+
+def test_a_changed_environment_makes_that_service_anew_with_its_data_and_leaves_the_others(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"', 'LEVEL: "2"')
+
+    stack.ours()
+
+    after = stack.rows()
+    db, web = f"{stack.project}-db-1", f"{stack.project}-web-1"
+    assert after[db][0] != before[db][0]
+    assert after[web] == before[web]
+    assert "LEVEL=2" in stack.daemon.inspect(db)["Config"]["Env"]
+    assert stack.states() == names(stack, "db-1", "web-1")
+    has_its_data(stack)
+
+
+def test_an_image_that_means_another_one_now_makes_its_services_anew(stack: Stack, unique: str) -> None:
+    daemon = stack.daemon
+    daemon.call("POST", "/images/dockpal-test/busybox:latest/tag", {"repo": f"dockpal-test/{unique}", "tag": "1"})
+    try:
+        text = stack.path.read_text()
+        stack.write(text.replace("image: dockpal-test/busybox:latest", f"image: dockpal-test/{unique}:1", 1))
+        stack.ours()
+        before = stack.rows()
+        made = daemon.create("dockpal-test/busybox:latest", "true", name=f"{unique}-seed")
+        daemon.call("POST", "/commit", {"container": made, "repo": f"dockpal-test/{unique}", "tag": "1"}, body={})
+        stack.ours()
+        after = stack.rows()
+    finally:
+        stack.down()
+        daemon.answer("DELETE", f"/images/dockpal-test/{unique}:1", {"force": 1})
+
+    assert after[f"{unique}-db-1"][0] != before[f"{unique}-db-1"][0]
+    assert after[f"{unique}-web-1"] == before[f"{unique}-web-1"]
+
+
+def test_a_service_that_is_added_runs_beside_the_others(stack: Stack, busybox: str) -> None:
+    before = stack.rows()
+    added = f"services:\n  more:\n    image: {busybox}\n    command: sleep 1000\n    stop_signal: SIGKILL"
+    change(stack, "services:", added)
+
+    stack.ours()
+
+    assert stack.states() == names(stack, "db-1", "web-1", "more-1")
+    assert before.items() <= stack.rows().items()
+
+
+def test_a_service_that_is_removed_from_the_file_stays_and_is_named_until_it_is_asked_to_go(stack: Stack) -> None:
+    text = stack.path.read_text()
+    stack.write(text[: text.index("  web:")] + text[text.index("volumes: {data") :])
+
+    outcome = stack.ours()
+    assert any(f"{stack.project}-web-1" in warning for warning in outcome.warnings)
+    assert stack.states() == names(stack, "db-1", "web-1")
+
+    stack.ours(remove_orphans=True)
+    assert stack.states() == names(stack, "db-1")
+    has_its_data(stack)
+
+
+def test_a_volume_under_a_new_name_is_made_and_the_old_one_stays_with_its_data(stack: Stack) -> None:
+    change(stack, "data:/data", "fresh:/data")
+    change(stack, "volumes: {data: }", "volumes: {fresh: }")
+
+    stack.ours()
+
+    assert stack.daemon.exec(f"{stack.project}-db-1", "ls", "/data", "/anonymous") == b"/anonymous:\nfile\n\n/data:\n"
+    assert stack.daemon.answer("GET", f"/volumes/{stack.project}_data").status == 200
+
+
+def test_a_service_is_scaled_up_and_down_by_its_highest_numbers(stack: Stack) -> None:
+    change(stack, "    depends_on: [db]", "    depends_on: [db]\n    scale: 3")
+    stack.ours()
+    assert stack.states() == names(stack, "db-1", "web-1", "web-2", "web-3")
+    first = stack.rows()[f"{stack.project}-web-1"]
+
+    change(stack, "scale: 3", "scale: 1")
+    stack.ours()
+    assert stack.states() == names(stack, "db-1", "web-1")
+    assert stack.rows()[f"{stack.project}-web-1"] == first
+
+
+def test_a_stopped_service_is_started_again(stack: Stack) -> None:
+    before = stack.rows()
+    stack.daemon.call("POST", f"/containers/{stack.project}-web-1/stop")
+
+    stack.ours()
+
+    assert stack.states() == names(stack, "db-1", "web-1")
+    assert {name: row[0] for name, row in stack.rows().items()} == {name: row[0] for name, row in before.items()}
+
+
+def test_an_unhealthy_dependency_fails_the_deploy_and_everything_is_put_back(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    healthcheck: {test: [CMD, "false"], interval: 0.2s, retries: 1}')
+    change(stack, "depends_on: [db]", "depends_on: {db: {condition: service_healthy}}\n    environment: {A: b}")
+
+    with pytest.raises(ConvergeFailed, match=f"container {stack.project}-db-1 is unhealthy") as failure:
+        stack.ours()
+
+    assert failure.value.restored
+    assert f"container {stack.project}-db-1: as it was" in failure.value.undone
+    restored(stack, before)
+
+
+def test_a_dependency_that_does_not_become_healthy_in_time_fails_the_deploy(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    healthcheck: {test: [CMD, "false"], interval: 60s}')
+    change(stack, "depends_on: [db]", "depends_on: {db: {condition: service_healthy}}\n    environment: {A: b}")
+
+    with pytest.raises(ConvergeFailed, match="has not become healthy within 1 s"):
+        stack.ours(wait_limit=1.0)
+
+    restored(stack, before)
+
+
+def test_a_port_that_a_container_has_already_fails_the_deploy_before_anything_is_touched(
+    stack: Stack, busybox: str
+) -> None:
+    holder = stack.daemon.run(
+        busybox,
+        "sleep",
+        "1000",
+        name=f"{stack.project}.holder",
+        ExposedPorts={"80/tcp": {}},
+        HostConfig={"PortBindings": {"80/tcp": [{"HostPort": ""}]}},
+    )
+    port = stack.daemon.inspect(holder)["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"]
+    before = stack.rows()
+    change(stack, "depends_on: [db]", f'depends_on: [db]\n    ports: ["{port}:80"]')
+
+    with pytest.raises(PlanRefused, match=f"Bind for 0.0.0.0:{port} failed: port is already allocated.*holder"):
+        stack.ours()
+
+    assert stack.rows() == before
+
+
+def test_a_port_that_a_program_of_the_host_has_fails_the_start_and_everything_is_put_back(stack: Stack) -> None:
+    before = stack.rows()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        change(stack, "depends_on: [db]", f'depends_on: [db]\n    ports: ["127.0.0.1:{port}:80"]')
+        change(stack, 'LEVEL: "1"', 'LEVEL: "2"')
+
+        with pytest.raises(ConvergeFailed, match="address already in use") as failure:
+            stack.ours()
+
+    assert "everything was put back as it was" in str(failure.value)
+    restored(stack, before)
+
+
+def test_an_image_that_is_nowhere_fails_the_deploy_before_anything_is_touched(stack: Stack, busybox: str) -> None:
+    before = stack.rows()
+    text = stack.path.read_text()
+    stack.write(text.replace(f"image: {busybox}", f"image: 127.0.0.1:1/{NOBODY}", 1))
+
+    with pytest.raises(ConvergeFailed, match=r"127\.0\.0\.1:1") as failure:
+        stack.ours()
+
+    assert "nothing was changed" in str(failure.value)
+    assert stack.rows() == before
+
+
+def test_a_create_that_docker_refuses_leaves_everything_running(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    runtime: there-is-none')
+
+    with pytest.raises(ConvergeFailed, match=r"(?i)unknown.* runtime.*there-is-none"):
+        stack.ours()
+
+    assert stack.rows() == before
+
+
+def test_a_start_that_docker_refuses_puts_everything_back(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    entrypoint: /no/such/program')
+
+    with pytest.raises(ConvergeFailed, match="no such file or directory"):
+        stack.ours()
+
+    restored(stack, before)
+
+
+def test_a_container_that_ends_at_once_puts_everything_back_and_says_its_last_words(stack: Stack) -> None:
+    before = stack.rows()
+    change(stack, "depends_on: [db]", 'depends_on: [db]\n    entrypoint: [sh, -c, "echo no licence; exit 3"]')
+
+    with pytest.raises(ConvergeFailed, match=r"ended \(exit code 3\); its last output: no licence"):
+        stack.ours()
+
+    restored(stack, before)
+
+
+def test_a_first_deploy_that_fails_leaves_nothing_behind(
+    daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path
+) -> None:
+    stack = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
+    stack.write(FILE.format(image=busybox).replace("command: sleep 1000", "entrypoint: /no/such/program"))
+
+    with pytest.raises(ConvergeFailed):
+        stack.ours()
+
+    assert stack.rows() == {}
+    assert [network["Name"] for network in daemon.call("GET", "/networks") if unique in network["Name"]] == []
+
+
+def test_a_job_that_others_wait_for_runs_and_a_failing_one_stops_the_deploy(stack: Stack, busybox: str) -> None:
+    job = f"services:\n  job:\n    image: {busybox}\n    command: ['true']\n    restart: unless-stopped"
+    change(stack, "services:", job)
+    change(stack, "depends_on: [db]", "depends_on: {job: {condition: service_completed_successfully}}\n    tty: true")
+    stack.ours()
+    assert stack.daemon.inspect(f"{stack.project}-web-1")["State"]["Running"]
+
+    before = stack.rows()
+    change(stack, "command: ['true']\n    restart: unless-stopped", "command: ['false']")
+    change(stack, "tty: true", "tty: false")
+    with pytest.raises(ConvergeFailed, match='service "job" didn\'t complete successfully: exit 1'):
+        stack.ours()
+    assert {name: row[0] for name, row in stack.rows().items()} == {name: row[0] for name, row in before.items()}
+
+
+def test_a_network_whose_settings_changed_is_made_anew_with_everything_in_it(stack: Stack) -> None:
+    stack.write(stack.path.read_text() + "networks: {default: {internal: true}}\n")
+
+    stack.ours()
+
+    network = stack.daemon.call("GET", f"/networks/{stack.project}_default")
+    assert network["Internal"]
+    assert len(network["Containers"]) == 2
+    has_its_data(stack)
+
+
+def test_a_failing_deploy_brings_a_network_back_with_its_old_settings(stack: Stack) -> None:
+    before = stack.rows()
+    stack.write(stack.path.read_text() + "networks: {default: {internal: true}}\n")
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    entrypoint: /no/such/program')
+
+    with pytest.raises(ConvergeFailed, match="no such file or directory") as failure:
+        stack.ours()
+
+    assert failure.value.restored
+    restored(stack, before)
+    network = stack.daemon.call("GET", f"/networks/{stack.project}_default")
+    assert not network["Internal"]
+    assert set(network["Containers"]) == {row[0] for row in before.values()}
+    assert stack.daemon.exec(f"{stack.project}-web-1", "sh", "-c", "ping -c 1 -W 2 db >/dev/null && echo found") == (
+        b"found\n"
+    )
+
+
+def test_containers_of_the_original_agent_are_taken_over_with_their_volumes(
+    daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path
+) -> None:
+    labels = {"dockpal.managed": "true", "dockpal.project": unique, "dockpal.service": "db"}
+    old = daemon.run(
+        busybox,
+        "sleep",
+        "1000",
+        name=f"{unique}_db",
+        labels=labels,
+        Volumes={"/anonymous": {}},
+        HostConfig={"Binds": [f"{unique}_data:/data"]},
+    )
+    daemon.exec(old, "sh", "-c", "echo named > /data/file; echo anonymous > /anonymous/file")
+    stack = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
+    stack.write(FILE.format(image=busybox))
+
+    stack.ours()
+
+    assert stack.states() == names(stack, "db-1", "web-1")
+    assert not daemon.exists(f"{unique}_db")
+    has_its_data(stack)
+
+
+def test_the_wait_for_a_dependency_ends_when_another_service_fails(stack: Stack) -> None:
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    healthcheck: {test: [CMD, "false"], interval: 60s}')
+    change(stack, "depends_on: [db]", "depends_on: {db: {condition: service_healthy}}\n    environment: {A: b}")
+    broken = "services:\n  broken:\n    image: dockpal-test/busybox:latest\n    entrypoint: /no/such/program"
+    change(stack, "services:", broken)
+
+    with pytest.raises(ConvergeFailed, match="no such file or directory"):
+        stack.ours(wait_limit=300.0)
+
+    assert stack.states() == names(stack, "db-1", "web-1")
