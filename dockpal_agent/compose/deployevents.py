@@ -158,8 +158,9 @@ class DeployRecords:
         self._directory: Final = directory
         self._kept_for: Final = kept_for
         self._most_viewers: Final = most_viewers
-        self._lock = threading.Lock()  # guards the two below
+        self._lock = threading.Lock()  # guards all below
         self._running: dict[str, DeployRecord] = {}
+        self._interrupted: list[DeployRecord] = []
         self._viewers = 0
 
     def new(self, project: str, name: str) -> DeployRecord:
@@ -184,6 +185,7 @@ class DeployRecords:
         """The deploy is over: its events are read from disk from now on; in memory they stay where disk has not all."""
         kept = record.on_disk
         with self._lock:
+            self._interrupted = [each for each in self._interrupted if each is not record]
             if kept:
                 self._running.pop(record.deploy_id, None)
             ended = [key for key, each in self._running.items() if each.ended]
@@ -191,8 +193,10 @@ class DeployRecords:
                 del self._running[key]
 
     def interrupted(self) -> list[DeployRecord]:
-        """The records without an end of deploys that do not run: those of an agent that was killed."""
-        found = []
+        """The records without an end of deploys that do not run: those of an agent that was killed.
+
+        From the first call on, their viewers wait for the end that they are still to get.
+        """
         for path in self._files():
             with self._lock:
                 if path.stem in self._running:
@@ -202,8 +206,9 @@ class DeployRecords:
                 record.begin()
                 with self._lock:
                     self._running[record.deploy_id] = record
-                found.append(record)
-        return found
+                    self._interrupted.append(record)
+        with self._lock:
+            return [record for record in self._interrupted if not record.ended]
 
     def open(self, deploy_id: str) -> View:
         """Watch a deploy from its first event. Raises NoSuchDeploy, TooManyViewers."""

@@ -76,7 +76,11 @@ class Deploys:
         self._settler = threading.Thread(target=self._settle_when_there, name="settle deploys", daemon=True)
 
     def begin(self) -> None:
-        """Bring what was interrupted to an end in the background, once the daemon answers."""
+        """Bring what was interrupted to an end in the background, once the daemon answers.
+
+        Which deploys these are is found out at once: a viewer who comes now has to hear the end.
+        """
+        self._records.interrupted()
         self._settler.start()
 
     def close(self, within: float) -> bool:

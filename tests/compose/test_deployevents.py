@@ -121,8 +121,11 @@ def test_a_line_that_a_kill_cut_off_is_left_out_and_the_end_can_still_be_told(tm
     second = DeployRecords(tmp_path)
     (left,) = second.interrupted()
     assert (left.project, left.ended) == ("app", False) and left.said("parse") and not left.said("write")
+    early = second.open(record.deploy_id)
+    assert second.interrupted() == [left]
     left.say("parse", "the agent ended", ERROR)
     second.release(left)
+    assert events_of(early)[-1][2] == "the agent ended", "a viewer who came before it was settled hears it, too"
     assert [event[2] for event in events_of(second.open(record.deploy_id))] == ["reading", "the agent ended"]
     assert second.interrupted() == []
 
