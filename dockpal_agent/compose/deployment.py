@@ -19,6 +19,7 @@ from dockpal_agent.compose.deployevents import DeployRecord
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.hostpaths import HostPaths
+from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE
 from dockpal_agent.compose.locks import Locked, ProjectLocks
 from dockpal_agent.compose.options import DONE, Options, Report
 from dockpal_agent.compose.plan import PlanRefused
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 
 Converge = Callable[[Engine, Journal, Project, Options, Report], Outcome]
 
-PROJECT: Final = "com.docker.compose.project"
-SERVICE: Final = "com.docker.compose.service"
-HASH: Final = "com.docker.compose.config-hash"
 FORESEEN: Final = (
     ComposeError,
     ConvergeFailed,
@@ -167,10 +165,16 @@ def _tell_failure(teller: Teller, project: str, error: Exception) -> None:
 
 
 def _stands(engine: Engine, project: str, hashes: Mapping[str, str]) -> bool:
-    """Whether Docker has a container of each of these services with its hash."""
-    labels = [
-        found.get("Labels") or {}
-        for found in containers.list_containers(engine, all=True, filters={"label": [f"{PROJECT}={project}"]})
-    ]
-    there = {(label.get(SERVICE), label.get(HASH)) for label in labels}
-    return bool(labels) and all(pair in there for pair in hashes.items())
+    """Whether Docker has a container of each of these services that was made from this deploy.
+
+    A container that was taken over has no content hash, and is not made anew for that.
+    """
+    there = set()
+    found = containers.list_containers(engine, all=True, filters={"label": [f"{PROJECT}={project}"]})
+    for labels in (each.get("Labels") or {} for each in found):
+        there.add((labels.get(SERVICE), labels.get(CONFIG_HASH), labels.get(CONTENT_HASH)))
+    for service, hashed in hashes.items():
+        config, _, content = hashed.partition("/")
+        if not {(service, config, content), (service, config, None)} & there:
+            return False
+    return bool(there)

@@ -21,10 +21,12 @@ __all__ = [
     "ORIGINAL_SERVICE",
     "PROJECT",
     "SERVICE",
+    "SHIPPED",
     "VERSION",
     "VOLUME",
     "container_labels",
     "content_hash",
+    "mounted_paths",
     "resource_labels",
 ]
 
@@ -46,6 +48,7 @@ VOLUME: Final = f"{_PREFIX}volume"
 ORIGINAL_PROJECT: Final = "dockpal.project"  # the original agent's too, and its only ones
 ORIGINAL_SERVICE: Final = "dockpal.service"
 CONTENT_HASH: Final = "dockpal.content-hash"
+SHIPPED: Final = "files"  # the kind of a shipped file among a project's contents, by its path on the host
 
 
 def container_labels(
@@ -90,7 +93,9 @@ def resource_labels(
 
 
 def content_hash(project: Project, service: str) -> str:
-    """The digest of a service's configs and secrets that are no files: Compose's hash leaves them out. "" for none."""
+    """The digest of what Compose's hash leaves out: a service's configs and secrets that are no files, and the files
+    that were shipped with the deploy and that it mounts. "" for none.
+    """
     digest, any_content = hashlib.sha256(), False
     for kind in ("configs", "secrets"):
         for reference in project.services[service].get(kind, ()):
@@ -98,7 +103,22 @@ def content_hash(project: Project, service: str) -> str:
             if text is not None:
                 any_content = True
                 digest.update(f"{kind}\0{reference.get('source')}\0{len(text)}\0{text}\0".encode())
+    mounted = mounted_paths(project, service)
+    for (kind, path), text in sorted(project.contents.items()):
+        if kind == SHIPPED and any(path == source or path.startswith(f"{source.rstrip('/')}/") for source in mounted):
+            any_content = True
+            digest.update(f"{kind}\0{path}\0{len(text)}\0{text}\0".encode())
     return digest.hexdigest() if any_content else ""
+
+
+def mounted_paths(project: Project, service: str) -> list[str]:
+    """The paths of the host that a service mounts: binds, and configs and secrets that are files."""
+    entry = project.services[service]
+    paths = [mount.get("source") for mount in entry.get("volumes") or () if mount.get("type") == "bind"]
+    for kind in ("configs", "secrets"):
+        resources = getattr(project, kind)
+        paths += [resources.get(reference.get("source", ""), {}).get("file") for reference in entry.get(kind) or ()]
+    return [str(path) for path in paths if path]
 
 
 def _depends_on(entry: Entry) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Final, Optional
@@ -12,6 +12,7 @@ from dockpal_agent.compose.deployrequest import COMPOSE_FILE, ENV_FILE, DeployRe
 from dockpal_agent.compose.errors import ComposeUnsupported
 from dockpal_agent.compose.hashes import service_hash
 from dockpal_agent.compose.hostpaths import HostPaths
+from dockpal_agent.compose.labels import ORIGINAL_PROJECT, SHIPPED, content_hash, mounted_paths
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.project import Project, ReadRequest, TextFile
@@ -23,8 +24,7 @@ __all__ = ["NameClash", "NoHostPath", "Prepared", "check_name", "host_files", "p
 
 Read = Callable[[ReadRequest], Project]
 
-PROJECT_LABEL: Final = "dockpal.project"
-_NAMESPACES: Final = ("network_mode", "ipc", "pid", "volumes_from")  # may name a container: the hash has its id
+_NAMESPACES: Final = ("network_mode", "ipc", "pid")
 
 
 class NameClash(Exception):
@@ -47,23 +47,24 @@ class Prepared:
 
     @property
     def hashes(self) -> dict[str, str]:
-        """The config hashes by which Docker will show that this deploy stands; those that are known before it."""
-        services = self.project.services
-        return {
-            name: service_hash(entry)
-            for name, entry in services.items()
-            if self.project.replicas(name) > 0
-            and not any("service:" in str(entry.get(key)) for key in _NAMESPACES)
-            and not entry.get("volumes_from")
-        }
+        """`config hash/content hash` of the services: by them, Docker will show that this deploy stands.
+
+        Without those whose hash holds a container's id, which only the deploy itself will know.
+        """
+        found = {}
+        for name, entry in self.project.services.items():
+            in_another = any("service:" in str(entry.get(key)) for key in _NAMESPACES) or entry.get("volumes_from")
+            if self.project.replicas(name) > 0 and not in_another:
+                found[name] = f"{service_hash(entry)}/{content_hash(self.project, name)}"
+        return found
 
 
 def check_name(engine: Engine, stored: Stored, request: DeployRequest) -> None:
     """Raises NameClash; EngineError, StoredFailed."""
     project = request.project
     names = {
-        str((found.get("Labels") or {}).get(PROJECT_LABEL))
-        for found in containers.list_containers(engine, all=True, filters={"label": [PROJECT_LABEL]})
+        str((found.get("Labels") or {}).get(ORIGINAL_PROJECT))
+        for found in containers.list_containers(engine, all=True, filters={"label": [ORIGINAL_PROJECT]})
     }
     names.add(stored.display_name(project) or request.name)
     others = sorted(name for name in names if name != request.name and normalise_project_name(name) == project)
@@ -96,7 +97,12 @@ def prepare(
         api=True,
         host_paths=host_paths,
     )
-    readable = tuple(name for name in request.files or () if _is_mounted(f"{folder}/{name}", project))
+    mounted = host_files(project)
+    files = {name: text for name, text in (request.files or {}).items() if _is_mounted(f"{folder}/{name}", mounted)}
+    readable = tuple(files)
+    # Compose does not look into files that are mounted: a change of one that was sent here must still be seen.
+    shipped = {(SHIPPED, f"{folder}/{name}"): text for name, text in files.items()}
+    project = replace(project, contents={**project.contents, **shipped})
     return Prepared(request, project, options, readable, (*project.warnings, *ignored(project)))
 
 
@@ -120,7 +126,7 @@ def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths, wanted
     """
     if host_paths.on_host(str(here)) == project.working_dir:
         return
-    wanted = sorted({path for path in host_files(project) if _below(path, project.working_dir)})
+    wanted = sorted(path for path in host_files(project) if _below(path, project.working_dir))
     if wanted:
         names = ", ".join(posixpath.relpath(path, project.working_dir) for path in wanted[:5])
         raise NoHostPath(
@@ -129,20 +135,13 @@ def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths, wanted
         )
 
 
-def host_files(project: Project) -> Iterator[str]:
-    """The paths of the host that services mount: binds, and configs and secrets that are files."""
-    for entry in project.services.values():
-        for mount in entry.get("volumes") or ():
-            if mount.get("type") == "bind" and mount.get("source"):
-                yield str(mount["source"])
-    for resources in (project.configs, project.secrets):
-        for entry in resources.values():
-            if entry.get("file"):
-                yield str(entry["file"])
+def host_files(project: Project) -> set[str]:
+    """The paths of the host that services mount."""
+    return {path for service in project.services for path in mounted_paths(project, service)}
 
 
-def _is_mounted(path: str, project: Project) -> bool:
-    return any(_below(path, source) for source in host_files(project))
+def _is_mounted(path: str, mounted: set[str]) -> bool:
+    return any(_below(path, source) for source in mounted)
 
 
 def _below(path: str, folder: str) -> bool:

@@ -169,6 +169,11 @@ def test_shipped_files_are_mounted_read_and_removed_with_the_project(
 
     again = agent.deploy(unique, compose)  # as the Server sends it: without files
     assert again.status_code == 200, again.text
+    assert daemon.exec(web, "/run.sh") == b"ran\n"
+    kept = daemon.inspect(web)["Id"]
+    changed = agent.deploy(unique, compose, files={**files, "run.sh": "#!/bin/sh\necho changed\n"})
+    assert changed.status_code == 200 and daemon.exec(web, "/run.sh") == b"changed\n"
+    assert daemon.inspect(web)["Id"] != kept, "a file that is mounted alone stays the old one until it is recreated"
     folder = agent.data / "compose" / unique
     (folder / "data" / "precious").write_text("kept")
     removed = agent.post("/compose/remove", {"name": unique}).json()
