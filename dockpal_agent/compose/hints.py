@@ -84,7 +84,7 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], Advice], ...]] = tuple(
             lambda words: "what was waited for took too long: check the network, or the service's logs, and try again",
         ),
         (
-            r"unhealthy|exited \(|didn't complete|dependency failed",
+            r"unhealthy|exited \(|ended \(exit code|didn't complete|dependency failed",
             lambda words: "look at the container's log for why it does not get ready",
         ),
     )

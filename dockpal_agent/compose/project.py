@@ -62,8 +62,8 @@ class Project:
 
     `services` are the active ones, `disabled` those whose profiles are not enabled. `networks`, `volumes`, `configs`,
     `secrets` and `models` are those that an active service uses. `contents` are the texts of configs and secrets that
-    come from variables or stand in the file, by (kind, key), and in a deploy those of shipped files that are mounted, by
-    ("files", path): Compose prints none of them, and none is in a hash.
+    come from variables or stand in the file, by (kind, key), and in a deploy those of shipped files that are mounted,
+    by ("files", path): Compose prints none of them, and none is in a hash.
     `extensions` are the `x-` fields by place. `unresolved` are services as `config --hash` hashes them, where that is
     not as their containers are labelled: with the names of their env files instead of what stands in them.
     """
