@@ -214,6 +214,7 @@ class Run:
             for action in self._plan.of("service", "create", "recreate")
             for port in _published(self._project.services[action.name])
         }
+        remade = {action.name for action in self._plan.of("network", "recreate")}
         for action in self._plan.of("service", "remove"):
             assert action.old is not None
             try:
@@ -221,7 +222,8 @@ class Run:
             except NotFound:
                 continue
             entry = self._group.retire(old)
-            if any((port.get("PublicPort"), port.get("Type")) in wanted for port in action.old.ports):
+            in_the_way = any((port.get("PublicPort"), port.get("Type")) in wanted for port in action.old.ports)
+            if in_the_way or remade & set(action.old.networks):
                 self._group.stop(entry)
 
     def _switch(self, service: str, failed: threading.Event) -> None:
@@ -245,7 +247,9 @@ class Run:
                 self._group.stop(staying)
 
     def _swap_networks(self) -> None:
-        """Make networks anew whose settings changed: nothing is attached to them but what has been stopped."""
+        """Make networks anew whose settings changed: what is replaced or goes has been stopped, what stays without
+        being in the file (orphans) is taken off for the moment.
+        """
         for action in self._plan.of("network", "recreate"):
             key = next(key for key, name in self._plan.networks.items() if name == action.name)
             old = networks.inspect(self._engine, action.name)
@@ -269,16 +273,28 @@ class Run:
                 if action.name in (request.endpoints or {}):
                     endpoint = (request.endpoints or {})[action.name]
                     reattach(self._engine, action.name, self._entries[name].new_id, endpoint)
+            for seen in self._plan.orphans:
+                if seen.id in attached:
+                    reattach(self._engine, action.name, seen.id, attached[seen.id])
             self._report(Progress("create", action.name, f"network {action.name}: made anew", DONE))
 
     def _attached(self, network: str) -> dict[str, dict[str, Any]]:
-        """How the old containers are attached to a network, by their ids."""
+        """How the project's old containers are attached to a network, by their ids."""
         found = {}
-        for old in self._olds.values():
+        others = [seen for seen in self._observed.containers if network in seen.networks]
+        known = {str(old["Id"]) for old in self._olds.values()}
+        olds = [*self._olds.values(), *(self._inspected(seen.id) for seen in others if seen.id not in known)]
+        for old in filter(None, olds):
             endpoints = endpoints_of(old, per_endpoint=self._engine.supports(1, 44)) or {}
             if network in endpoints:
                 found[str(old["Id"])] = {key: value for key, value in endpoints[network].items() if key != "NetworkID"}
         return found
+
+    def _inspected(self, container_id: str) -> Mapping[str, Any]:
+        try:
+            return containers.inspect(self._engine, container_id)
+        except NotFound:
+            return {}
 
     def _start(self, service: str, failed: threading.Event) -> None:
         """Start one service's containers, when what it depends on is as far as it asks for."""
