@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ __all__ = ["Run", "RunFailed"]
 
 log = logging.getLogger(__name__)
 
-STARTS_AT_ONCE: Final = 4
+STARTS_AT_ONCE: Final = 8
 KEPT_DATA: Final = "what new containers wrote into volumes and host paths meanwhile stays there"
 FAILURES: Final = (
     StepFailed,
@@ -117,7 +118,6 @@ class Run:
         slow = prove_all(
             self._engine,
             self._started,
-            run=options.proof,
             health=options.wait_limit if options.wait else options.health_limit,
             must_be_healthy=options.wait,
         )
@@ -314,7 +314,15 @@ class Run:
             container_id = self._ids[action.container]
             run_hooks(self._engine, container_id, self._project.services[service], "post_start")
             with self._lock:
-                self._started.append(Watched(container_id, action.container, job=self._is_job(service)))
+                self._started.append(
+                    Watched(
+                        container_id,
+                        action.container,
+                        job=self._is_job(service),
+                        run=self._options.proof if action.old is not None else self._options.proof / 2,
+                        at=time.monotonic(),
+                    )
+                )
             self._report(Progress("create", service, f"container {action.container}: started", DONE))
 
     def _start_old(self, action: Action, entry: Any) -> None:

@@ -24,9 +24,9 @@ class Options:
 
     `pull` is always, missing, never, or None for each service's own `pull_policy`. `start` False creates only
     (`--no-start`); `wait` asks that all run, or are healthy, at the end (`--wait`). `wait_limit` is seconds for each
-    condition of a `depends_on`, `proof` seconds that a started container must run, `health_limit` seconds that its
-    health check may take before it counts as slow but well. `stop_timeout` is seconds until SIGKILL for what is
-    removed; None leaves each container its own.
+    condition of a `depends_on`; `proof` seconds that a started container must run, half of them where it takes no
+    other's place; `health_limit` seconds that its health check may take before it counts as slow but well.
+    `stop_timeout` is seconds until SIGKILL for what is removed; None leaves each container its own.
 
     `auths` are registry credentials by host (protocol 8). `display_name` is the project's name as the user wrote it,
     `compose_path` where its file lies on the host: both go into labels. `api` follows the Server's rule for networks

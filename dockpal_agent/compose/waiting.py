@@ -33,11 +33,16 @@ class DependencyFailed(Exception):
 
 @dataclass(frozen=True)
 class Watched:
-    """A container that was started. `job`: others wait for its end, so it is meant to end."""
+    """A container that was started, at `at` (time.monotonic), and has to run for `run` seconds to be proven.
+
+    `job`: others wait for its end, so it is meant to end.
+    """
 
     id: str
     name: str
     job: bool = False
+    run: float = 0.0
+    at: float = 0.0
 
 
 def wait_for(
@@ -87,30 +92,27 @@ def _holds(engine: Engine, service: str, condition: str, one: Watched) -> bool:
     return bool(health == "healthy")
 
 
-def prove_all(
-    engine: Engine, watched: Sequence[Watched], *, run: float, health: float, must_be_healthy: bool = False
-) -> list[str]:
-    """Watch containers that were just started until each has run for `run` seconds without an end or a restart.
+def prove_all(engine: Engine, watched: Sequence[Watched], *, health: float, must_be_healthy: bool = False) -> list[str]:
+    """Watch containers that were just started until each has run for its time without an end or a restart.
 
     One that ends with 0 and is not to be started again is a job that is done. A health check is waited for `health`
     seconds at the most; the names of those that have not come to a verdict by then are returned, or are failures where
     they `must_be_healthy`. Raises NotProven, EngineError.
     """
-    begin = time.monotonic()
-    open_ones, slow = list(watched), list[str]()
+    until = time.monotonic() + max([health, *(one.run for one in watched)])
+    open_ones = list(watched)
     while open_ones:
-        age = time.monotonic() - begin
-        states = [(one, _inspect(engine, one)) for one in open_ones]
-        open_ones = [one for one, found in states if not _proven(engine, one, found, age, run)]
-        late = age >= health and bool(open_ones)
-        if late and must_be_healthy:
-            raise NotProven(f"container {open_ones[0].name} has not become healthy within {health:g} s")
-        if late:
-            slow = [one.name for one in open_ones]
-            break
-        if open_ones:
+        time.sleep(max(min(one.at + one.run for one in open_ones) - time.monotonic(), 0.0))
+        due = [one for one in open_ones if one.at + one.run <= time.monotonic()]
+        waiting = [one for one in due if not _proven(engine, one, _inspect(engine, one))]
+        open_ones = [one for one in open_ones if one not in due or one in waiting]
+        if waiting and time.monotonic() >= until:
+            if must_be_healthy:
+                raise NotProven(f"container {waiting[0].name} has not become healthy within {health:g} s")
+            return [one.name for one in waiting]
+        if waiting:
             time.sleep(POLL)
-    return slow
+    return []
 
 
 def _inspect(engine: Engine, one: Watched) -> Mapping[str, Any]:
@@ -120,7 +122,7 @@ def _inspect(engine: Engine, one: Watched) -> Mapping[str, Any]:
         raise NotProven(f"container {one.name} ended and removed itself") from None
 
 
-def _proven(engine: Engine, one: Watched, found: Mapping[str, Any], age: float, run: float) -> bool:
+def _proven(engine: Engine, one: Watched, found: Mapping[str, Any]) -> bool:
     """Whether it is; False while that is open. Raises NotProven."""
     state = found.get("State") or {}
     code = state.get("ExitCode")
@@ -137,7 +139,7 @@ def _proven(engine: Engine, one: Watched, found: Mapping[str, Any], age: float, 
     health = (state.get("Health") or {}).get("Status") or "none"
     if health == "unhealthy":
         raise NotProven(f"container {one.name} is unhealthy{_last_check(state)}")
-    return age >= run and health in ("none", "healthy")
+    return health in ("none", "healthy")
 
 
 def _exit(state: Mapping[str, Any]) -> str:
