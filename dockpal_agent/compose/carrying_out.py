@@ -35,6 +35,7 @@ __all__ = ["Run", "RunFailed"]
 log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE: Final = 8
+IN_MOTION: Final = ("running", "restarting")  # states of what is meant to run
 KEPT_DATA: Final = "what new containers wrote into volumes and host paths meanwhile stays there"
 FAILURES: Final = (
     StepFailed,
@@ -115,13 +116,50 @@ class Run:
             return []
         needed = {name: self._needed_by(name) for name in order}
         in_order(order, needed, self._start, f"start {project.name}", STARTS_AT_ONCE)
-        slow = prove_all(
+        slow = self._prove()
+        self._pause_again()
+        return [f"container {name}: its health check has not come to a verdict yet" for name in slow]
+
+    def _prove(self) -> list[str]:
+        """Judge what was started; the names of those whose health check has not come to a verdict."""
+        options = self._options
+        if options.gate is not None:
+            options.gate(self._meant_to_run())
+            return []
+        return prove_all(
             self._engine,
             self._started,
             health=options.wait_limit if options.wait else options.health_limit,
             must_be_healthy=options.wait,
         )
-        return [f"container {name}: its health check has not come to a verdict yet" for name in slow]
+
+    def _meant_to_run(self) -> dict[str, str]:
+        """Ids by name of what was started, and of what is kept and runs."""
+        started = {one.name: one.id for one in self._started}
+        kept = self._plan.of("service", "keep")
+        return {
+            **{one.container: one.old.id for one in kept if one.old is not None and one.old.state in IN_MOTION},
+            **started,
+        }
+
+    def _pause_again(self) -> None:
+        """What was paused is so again, where nothing is to be started that did not run."""
+        if self._options.leave_stopped:
+            for action in self._plan.of("service", "recreate"):
+                self._group.pause(self._entries[action.container])
+
+    def _left_as_it_is(self, action: Action) -> bool:
+        """Whether a container that does not run stays so: nothing waits for it either."""
+        old = action.old
+        if not self._options.leave_stopped or old is None:
+            return False
+        if action.action == "keep":
+            return old.state not in IN_MOTION
+        return (
+            action.action == "recreate"
+            and not self._entries[action.container].was.ran
+            and not self._is_job(action.name)
+        )
 
     def _actions(self, service: str, *kinds: str) -> list[Action]:
         return [action for action in self._plan.of("service", *kinds) if action.name == service]
@@ -298,7 +336,12 @@ class Run:
 
     def _start(self, service: str, failed: threading.Event) -> None:
         """Start one service's containers, when what it depends on is as far as it asks for."""
-        actions = self._actions(service, "create", "recreate", "start")
+        actions = []
+        for action in self._actions(service, "create", "recreate", "start"):
+            if self._left_as_it_is(action):
+                self._report(Progress("create", service, f"container {action.container}: not started, as before", DONE))
+            else:
+                actions.append(action)
         if not actions:
             return
         self._wait_for_dependencies(service, failed)
@@ -306,24 +349,28 @@ class Run:
             if failed.is_set():
                 return
             self._report(Progress("create", service, f"container {action.container}: starting"))
-            entry = self._entries.get(action.container)
-            if action.action == "start":
-                self._start_old(action, entry)
-            elif entry is not None:
-                self._group.run(entry)
-            container_id = self._ids[action.container]
-            run_hooks(self._engine, container_id, self._project.services[service], "post_start")
-            with self._lock:
-                self._started.append(
-                    Watched(
-                        container_id,
-                        action.container,
-                        job=self._is_job(service),
-                        run=self._options.proof if action.old is not None else self._options.proof / 2,
-                        at=time.monotonic(),
-                    )
-                )
+            self._start_one(action)
             self._report(Progress("create", service, f"container {action.container}: started", DONE))
+
+    def _start_one(self, action: Action) -> None:
+        service = action.name
+        entry = self._entries.get(action.container)
+        if action.action == "start":
+            self._start_old(action, entry)
+        elif entry is not None:
+            self._group.run(entry)
+        container_id = self._ids[action.container]
+        run_hooks(self._engine, container_id, self._project.services[service], "post_start")
+        replaces = action.old is not None
+        watched = Watched(
+            container_id,
+            action.container,
+            job=self._is_job(service),
+            run=self._options.proof if replaces else self._options.proof / 2,
+            at=time.monotonic(),
+        )
+        with self._lock:
+            self._started.append(watched)
 
     def _start_old(self, action: Action, entry: Any) -> None:
         assert action.old is not None
@@ -347,6 +394,7 @@ class Run:
             watched = [
                 Watched(self._ids[action.container], action.container)
                 for action in self._actions(need.service, "create", "recreate", "start", "keep")
+                if not self._left_as_it_is(action)
             ]
             if need.condition not in (HEALTHY, COMPLETED) or not watched:
                 continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Final
 
@@ -21,7 +21,7 @@ from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE
 from dockpal_agent.compose.locks import Locked, ProjectLocks
-from dockpal_agent.compose.options import DONE, Options, Report
+from dockpal_agent.compose.options import DONE, Gate, Options, Report
 from dockpal_agent.compose.plan import PlanRefused
 from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read, check_name, prepare
 from dockpal_agent.compose.project import Project
@@ -33,7 +33,7 @@ from dockpal_agent.containers.settle import settle_journal
 from dockpal_agent.engine import Engine, EngineError, containers
 from dockpal_agent.images.errors import ImageError
 
-__all__ = ["Converge", "Parts", "deploy", "prepared", "settle_project"]
+__all__ = ["Converge", "Parts", "deploy", "prepared", "redeploy", "settle_project"]
 
 log = logging.getLogger(__name__)
 
@@ -80,19 +80,35 @@ def prepared(parts: Parts, request: DeployRequest) -> Prepared:
     return prepare(request, parts.stored, parts.find_host_paths(), parts.read, parts.base)
 
 
-def deploy(parts: Parts, request: DeployRequest, record: DeployRecord) -> Outcome:
-    """Do it, and tell it. Raises what it failed of, which the last event has said already."""
+def deploy(
+    parts: Parts, request: DeployRequest, record: DeployRecord, stands: Callable[[str, Outcome], None]
+) -> Outcome:
+    """Do it, and tell it: `stands` as soon as it is done. Raises what it failed of, which the last event has said."""
     teller = Teller(record)
     log.info("project %s: deploy begins (%s)", request.project, record.deploy_id)
     try:
         with parts.locks.held(request.project, parts.stopping):
             outcome = _deploy(parts, request, record.deploy_id, teller)
+            stands(request.project, outcome)
     except Exception as error:
         _tell_failure(teller, request.project, error)
         raise
     log.info("project %s: deployed (%s)", request.project, record.deploy_id)
     teller.complete(f"{request.name} is deployed")
     return outcome
+
+
+def redeploy(parts: Parts, project: str, gate: Gate, report: Report) -> Outcome:
+    """Bring a stored project up again with the images that are here now; the project's lock is held.
+
+    No file is written, and what somebody stopped stays so. Raises as deploy(), StoredFailed where nothing is stored.
+    """
+    request = parts.stored.load(project)
+    if request is None:
+        raise StoredFailed(f"no Compose file of project {project} is stored here")
+    made = prepared(parts, request)
+    options = replace(made.options, pull="never", gate=gate, leave_stopped=True)
+    return parts.converge(parts.engine, parts.journal, made.project, options, report)
 
 
 def settle_project(parts: Parts, project: str) -> str:

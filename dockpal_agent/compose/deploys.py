@@ -18,14 +18,14 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.compose.apply import Outcome
 from dockpal_agent.compose.deployevents import DeployRecord, DeployRecords, View
-from dockpal_agent.compose.deployment import Parts, deploy, prepared, settle_project
+from dockpal_agent.compose.deployment import Parts, deploy, prepared, redeploy, settle_project
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
-from dockpal_agent.compose.lanes import Lanes, QueueFull, Stopping, Work
+from dockpal_agent.compose.lanes import AT_ONCE, Lanes, QueueFull, Stopping, Work
 from dockpal_agent.compose.locks import Locked
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.observe import observe
-from dockpal_agent.compose.options import DONE, ERROR, Progress
+from dockpal_agent.compose.options import DONE, ERROR, Gate, Progress, Report
 from dockpal_agent.compose.plan import Plan, plan
 from dockpal_agent.compose.running import NoSuchProject, Removed, remove_project, stop_project
 from dockpal_agent.compose.stored import StoredFailed
@@ -66,13 +66,28 @@ class _DeployWork(Work):
 
 
 class Deploys:
-    """One for the agent. `begin` starts its thread, `close` ends it."""
+    """One for the agent. `begin` starts its thread, `close` ends it.
 
-    def __init__(self, parts: Parts, records_dir: Path, *, lanes: Optional[Lanes] = None) -> None:
+    `updates` are changes that run beside AT_ONCE others: an update keeps its place for as long as its gate watches.
+    `on_deployed` is called with the project and what was made when a deploy stands, before its last event, and
+    `on_removed` when a project is gone; what they raise is logged.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        records_dir: Path,
+        *,
+        updates: int = 0,
+        on_deployed: Optional[Callable[[str, Outcome], None]] = None,
+        on_removed: Optional[Callable[[str], None]] = None,
+    ) -> None:
         self.stored: Final = parts.stored
         self._parts: Final = parts
         self._records: Final = DeployRecords(records_dir)
-        self._lanes: Final = lanes or Lanes()
+        self._lanes: Final = Lanes(at_once=AT_ONCE + updates)
+        self._on_deployed: Final = on_deployed
+        self._on_removed: Final = on_removed
         self._settler = threading.Thread(target=self._settle_when_there, name="settle deploys", daemon=True)
 
     def begin(self) -> None:
@@ -161,6 +176,19 @@ class Deploys:
 
         return self._lanes.submit(Work(project, f"{key} {project}", f"{key} {project}", alone))
 
+    def is_stored(self, project: str) -> bool:
+        """Whether the agent has deployed the project, and keeps what it was deployed from. Raises StoredFailed."""
+        return self.stored.is_recorded(project)
+
+    def redeploy(self, project: str, gate: Gate, report: Optional[Report] = None) -> Outcome:
+        """Bring a stored project up with the images that are here now; only inside a deed of change().
+
+        Nothing is pulled, no file is written, what somebody stopped stays so; `gate` judges before the commit
+        (options.py). Raises ComposeError, ConvergeFailed, PlanRefused, NameClash, NoHostPath, Protected, StoredFailed,
+        EngineError.
+        """
+        return redeploy(self._parts, project, gate, report or _log_of(project))
+
     def settle(self) -> None:
         """Bring to an end what was interrupted. Raises EngineError when the daemon is away."""
         self._parts.ready()
@@ -173,7 +201,7 @@ class Deploys:
 
     def _deploy(self, request: DeployRequest, record: DeployRecord) -> Outcome:
         try:
-            return deploy(self._parts, request, record)
+            return deploy(self._parts, request, record, self._stands)
         finally:
             self._records.release(record)
 
@@ -186,7 +214,11 @@ class Deploys:
             removed = Removed()
         left = self.stored.remove(project)
         log.info("project %s: removed; %d things are left in its folder", project, len(left))
+        _told(self._on_removed, project)
         return removed, left
+
+    def _stands(self, project: str, outcome: Outcome) -> None:
+        _told(self._on_deployed, project, outcome)
 
     def _settle_when_there(self) -> None:
         """The thread of the start."""
@@ -234,6 +266,15 @@ class Deploys:
             record.say("write", f"the agent ended during this deploy; {error}", ERROR)
         finally:
             self._records.release(record)
+
+
+def _told(listener: Optional[Callable[..., None]], project: str, *more: object) -> None:
+    """Tell somebody of a change that is done: what fails there does not make it undone."""
+    try:
+        if listener is not None:
+            listener(project, *more)
+    except Exception:  # the boundary to another room
+        log.exception("project %s: what it is now could not be noted", project)
 
 
 def _wait_for(work: Work) -> None:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from typing import Any, Callable, Final, Optional
 
-__all__ = ["Lanes", "QueueFull", "Stopping", "Work"]
+__all__ = ["AT_ONCE", "Lanes", "QueueFull", "Stopping", "Work"]
 
 log = logging.getLogger(__name__)
 

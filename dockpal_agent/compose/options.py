@@ -10,7 +10,9 @@ from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.images.pulls import Pulls
 
-__all__ = ["COMPOSE_VERSION", "DONE", "ERROR", "RUNNING", "Options", "Progress", "Report"]
+__all__ = ["COMPOSE_VERSION", "DONE", "ERROR", "RUNNING", "Gate", "Options", "Progress", "Report"]
+
+Gate = Callable[[Mapping[str, str]], None]
 
 COMPOSE_VERSION: Final = "2.40.3"  # the docker compose whose hashes these are: hashes.py
 RUNNING: Final = "running"
@@ -33,6 +35,13 @@ class Options:
     without settings (a Docker network of exactly that name is joined); the shell follows Compose's. `host_paths` None
     means that paths here are paths of the host. `own` refuses what would end the agent itself. `pulls` are joined
     where they run already; None makes them here.
+
+    An update of an app sets these two. `gate` judges in the place of the usual proof: it is called once when all that
+    is to run was started, before the commit, with the ids by name of the containers that are meant to run, those that
+    were kept too; whatever it raises undoes the whole run (NotProven for a bad verdict). It is not called where there
+    is nothing to do. `leave_stopped` starts nothing that did not run: what is stopped or paused and unchanged stays,
+    what is replaced is created and not started, paused again where it was paused. A replaced job for whose end others
+    wait runs all the same.
     """
 
     force_recreate: bool = False
@@ -53,6 +62,8 @@ class Options:
     host_paths: Optional[HostPaths] = None
     own: Optional[OwnContainer] = None
     pulls: Optional[Pulls] = None
+    gate: Optional[Gate] = None
+    leave_stopped: bool = False
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def _existing(draft: _Draft, service: str, number: int, seen: Seen, reason: str)
     if reason:
         name = container_name(draft.project, service, number)
         return Decision(service, number, name, "recreate", reason, seen)
-    if not draft.options.start or seen.state in ("running", "restarting"):
+    if not draft.options.start or draft.options.leave_stopped or seen.state in ("running", "restarting"):
         return Decision(service, number, seen.name, "keep", "unchanged", seen)
     return Decision(service, number, seen.name, "start", f"it is {seen.state}", seen)
 
@@ -124,6 +124,8 @@ def _note_parent(draft: _Draft, service: str, decisions: list[Decision]) -> None
 def _restarted(draft: _Draft, decision: Decision) -> Decision:
     """A container whose dependency is made anew is stopped before, and started again, where `restart: true` says so."""
     if decision.action != "keep" or not draft.options.start:
+        return decision
+    if draft.options.leave_stopped and (decision.old is None or decision.old.state not in ("running", "restarting")):
         return decision
     recreated = draft.remade & set(_existing_services(draft))
     for need in draft.project.dependencies(decision.service):

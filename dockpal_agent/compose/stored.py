@@ -86,6 +86,12 @@ class Stored:
                 return None if text is None else DeployRequest(name=name, compose=text)
             return _as_on_disk(folder, record)
 
+    def is_recorded(self, name: str) -> bool:
+        """Whether there is a record of what is deployed: a lone Compose file is not all of it. Raises StoredFailed."""
+        folder = self._folder(name)
+        with _said("read", folder):
+            return self._json(folder, CURRENT) is not None
+
     def previous(self, name: str) -> Optional[DeployRequest]:
         """The deploy before the one that stands. Raises StoredFailed."""
         folder = self._folder(name)

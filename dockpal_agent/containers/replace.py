@@ -159,6 +159,10 @@ class Group:
             self._name_new(entry)
         if proof is not None:
             self._do(entry, Step.PROVE_NEW, lambda: prove(self._engine, entry.new_id, proof))
+        self.pause(entry)
+
+    def pause(self, entry: Entry) -> None:
+        """Pause the new container, which runs and is proven, where the old one was paused."""
         if entry.was is Was.PAUSED:
             self._do(entry, Step.PAUSE_NEW, lambda: containers.pause(self._engine, entry.new_id))
 
