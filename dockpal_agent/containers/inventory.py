@@ -1,7 +1,7 @@
 """The list of containers: one Engine call, and what Docker's events have taught (design rule 3).
 
-A list lacks only the restart policy, which an inspect has. It is kept until an event says that it may have changed. Two
-rules keep the cache from lying:
+A list lacks only the restart policy, which an inspect has (and now and then the image's reference, created_from.py). It
+is kept until an event says that it may have changed. Two rules keep the cache from lying:
 
 - while the event stream is down, nothing is taken from it and nothing put in; a new stream begins with an empty one;
 - what an inspect said is kept only if no event has changed anything since before the inspect was sent (`_epoch`).
@@ -21,6 +21,7 @@ from typing import Any, Final, Optional
 
 from dockpal_agent.containers import describe
 from dockpal_agent.containers.ahead import Ahead, side_by_side
+from dockpal_agent.containers.created_from import CreatedFrom
 from dockpal_agent.containers.feed import Event, EventFeed
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.engine import Engine, EngineBroken, EngineTimeout, containers, segment
@@ -43,8 +44,11 @@ ARRIVING: Final = frozenset({"create", "update"})
 class Inventory:
     """Lists containers. `feed` tells of changes, `own` which container is the agent's."""
 
-    def __init__(self, engine: Engine, own: OwnContainer, feed: EventFeed) -> None:
+    def __init__(
+        self, engine: Engine, own: OwnContainer, feed: EventFeed, created_from: Optional[CreatedFrom] = None
+    ) -> None:
         self._engine: Final = engine
+        self._created_from: Final = created_from or CreatedFrom(engine)
         self._own: Final = own
         self._feed: Final = feed
         self._lock = threading.Lock()  # guards _policies, _silent and _epoch
@@ -61,7 +65,7 @@ class Inventory:
         One that was removed while it was asked about is left out; where Docker does not answer about one in time, its
         restart policy is left out.
         """
-        entries = containers.list_containers(self._engine, all=all)
+        entries = self._created_from.named(containers.list_containers(self._engine, all=all))
         policies = self._policies_of([str(entry.get("Id") or "") for entry in entries])
         infos = []
         for entry in entries:
