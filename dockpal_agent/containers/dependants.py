@@ -13,7 +13,7 @@ from dockpal_agent.containers.create import CreateRequest
 from dockpal_agent.containers.describe import name_of
 from dockpal_agent.engine import Engine, NotFound, containers
 
-__all__ = ["of", "request_for"]
+__all__ = ["lives_in", "of", "of_all", "request_for"]
 
 MODES: Final = ("NetworkMode", "IpcMode", "PidMode")  # of HostConfig
 PREFIX: Final = "container:"
@@ -26,12 +26,18 @@ def of(engine: Engine, parent: Found) -> list[Found]:
 
     One inspect for each container of the host, as Docker's list does not tell: only for a replacement.
     """
-    others = [found for found in _inspect_all(engine) if found["Id"] != parent["Id"]]
+    return of_all(engine, [parent])
+
+
+def of_all(engine: Engine, together: Sequence[Found]) -> list[Found]:
+    """The same for several that are replaced together, without these themselves."""
+    known = {found["Id"] for found in together}
+    others = [found for found in _inspect_all(engine) if found["Id"] not in known]
     found: list[Found] = []
-    parents: list[Found] = [parent]
+    parents: list[Found] = list(together)
     while parents:
         nearest = parents.pop(0)
-        children = [other for other in others if other not in found and _lives_in(other, nearest)]
+        children = [other for other in others if other not in found and lives_in(other, nearest)]
         found += children
         parents += children
     return found
@@ -59,7 +65,8 @@ def _inspect_all(engine: Engine) -> list[Found]:
     return found
 
 
-def _lives_in(container: Found, parent: Found) -> bool:
+def lives_in(container: Found, parent: Found) -> bool:
+    """Whether one has a namespace of the other: its network, most often."""
     host = container.get("HostConfig") or {}
     return any(_names(str(host.get(mode) or ""), parent) for mode in MODES)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dockpal_agent.containers.evidence import exit_of, last_check
 from dockpal_agent.engine import Engine, NotFound, containers
 
 __all__ = ["NotProven", "Proof", "prove"]
@@ -14,7 +15,6 @@ __all__ = ["NotProven", "Proof", "prove"]
 POLL: Final = 0.2  # seconds between two looks
 DEFAULT_INTERVAL: Final = 30.0  # seconds between health checks where the container does not say (Docker's default)
 DEFAULT_START_INTERVAL: Final = 5.0  # seconds, within the start period, from API 1.44 on
-OUTPUT_SHOWN: Final = 300  # characters of a health check's output in a message
 
 
 class NotProven(Exception):
@@ -52,14 +52,14 @@ def _verdict(engine: Engine, found: Mapping[str, Any], proof: Proof, age: float)
     """Whether it is proven; False while that is open. Docker counts restarts from each start by hand on."""
     state = found.get("State") or {}
     if found.get("RestartCount") or state.get("Restarting"):
-        raise NotProven(f"the new container ended and was restarted {_exit(state)}")
+        raise NotProven(f"the new container ended and was restarted {exit_of(state)}")
     if not state.get("Running"):
         if proof.one_shot and state.get("ExitCode") == 0:
             return True
-        raise NotProven(f"the new container ended {_exit(state)}")
+        raise NotProven(f"the new container ended {exit_of(state)}")
     health = (state.get("Health") or {}).get("Status") or "none"
     if health == "unhealthy":
-        raise NotProven(f"the new container is unhealthy{_last_check(state)}")
+        raise NotProven(f"the new container is unhealthy{last_check(state)}")
     if age < proof.run:
         return False
     if health in ("none", "healthy"):
@@ -68,25 +68,7 @@ def _verdict(engine: Engine, found: Mapping[str, Any], proof: Proof, age: float)
         return False
     if proof.starting_passes:
         return True
-    raise NotProven(f"the new container has not become healthy within {proof.health:g} s{_last_check(state)}")
-
-
-def _exit(state: Mapping[str, Any]) -> str:
-    """`(exit code 137, out of memory)`; Docker's own error where it has one."""
-    facts = [f"exit code {state.get('ExitCode')}"]
-    if state.get("OOMKilled"):
-        facts.append("out of memory")
-    if state.get("Error"):
-        facts.append(str(state["Error"]))
-    return f"({', '.join(facts)})"
-
-
-def _last_check(state: Mapping[str, Any]) -> str:
-    checks = (state.get("Health") or {}).get("Log") or []
-    if not checks:
-        return ""
-    output = str(checks[-1].get("Output") or "").strip()[:OUTPUT_SHOWN]
-    return f": its health check ended with {checks[-1].get('ExitCode')}" + (f", {output}" if output else "")
+    raise NotProven(f"the new container has not become healthy within {proof.health:g} s{last_check(state)}")
 
 
 def _first_check(engine: Engine, found: Mapping[str, Any]) -> float:

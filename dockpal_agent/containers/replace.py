@@ -189,6 +189,10 @@ class Group:
         self._leave(restored)
         return restored
 
+    def give_up(self, error: Exception) -> ReplacementFailed:
+        """Undo, because of what is no step's failure; the error to raise, from `error`."""
+        return self._failure(error, self.undo())
+
     @property
     def entries(self) -> list[Entry]:
         """All containers of the group so far, in their order."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace as with_values
 from typing import Any, Final, Optional
 
-from dockpal_agent.containers import carry, dependants, image_change, settle, undo
+from dockpal_agent.containers import carry, dependants, image_change, settle, together, undo
 from dockpal_agent.containers.create import CreateRequest
 from dockpal_agent.containers.describe import name_of, restart_policy
 from dockpal_agent.containers.differences import changed_env, changed_ports, changed_volumes, limits
@@ -124,6 +124,34 @@ class Replacements:
             return self._update(self.find(container), auth, begin)
 
         return str(self.turns.run(name, UPDATE, f"the image update of container {name}", QUEUE_WITHIN, deed))
+
+    def update_together(
+        self,
+        title: str,
+        wishes: together.Wishes,
+        gate: together.Gate,
+        ready: together.Ready = lambda old_id, new_ids: None,
+    ) -> dict[str, str]:
+        """Recreate several containers with other images, and those that live in their namespaces; the new ids by the
+        old ones. All of them, judged by `gate` before there is no way back, or none.
+
+        Raises Protected, CannotEdit, Busy before anything was touched; ReplacementFailed, EngineError.
+        """
+        self.ready()
+        changes = together.changes_of(self._engine, wishes)
+        restarts = [containers.inspect(self._engine, container_id) for container_id in wishes.restarts]
+        for change in changes:
+            self._own.guard(change.old, "update" if change.image_id else "edit")
+        for old in restarts:
+            self._own.guard(old, "stop")
+        names = [name_of(old) for old in [*(change.old for change in changes), *restarts]]
+        with self.turns.held(names, f"the {title}", QUEUE_WITHIN):
+            new_ids = together.replace_together(
+                self._engine, self.journal, title, changes, gate, restarts=restarts, ready=ready
+            )
+        for old_id, new_id in new_ids.items():
+            self._remember(old_id, new_id)
+        return new_ids
 
     def _edit(self, old: Found, edit: Edit, auth: Optional[str], begin: float) -> str:
         request = self._recreation(old, edit, auth)
