@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import calendar
 import datetime
 import re
 from typing import Final, Optional
 
 __all__ = ["parse_moment", "unix_text"]
 
+_EPOCH: Final = datetime.datetime(1970, 1, 1)
+_SECOND: Final = datetime.timedelta(seconds=1)
 _MOMENT: Final = re.compile(
     r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII | re.IGNORECASE
 )
@@ -21,8 +22,8 @@ def parse_moment(text: str) -> Optional[int]:
         return None
     second, fraction, sign, hours, minutes = match.groups()
     try:
-        # Not strptime: its tables of month names and its locale would stay in memory.
-        seconds = calendar.timegm(datetime.datetime.fromisoformat(second).timetuple())
+        # Not strptime nor calendar: the tables of month names and the locale would stay in memory.
+        seconds = (datetime.datetime.fromisoformat(second) - _EPOCH) // _SECOND
     except ValueError:  # the 31st of February
         return None
     if sign:

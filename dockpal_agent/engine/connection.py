@@ -17,10 +17,9 @@ import stat
 import sys
 import threading
 import types
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, Optional
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlparse
 
 from dockpal_agent.engine.cancel import Cancel
 from dockpal_agent.engine.deadline import Bound, Silence
@@ -33,24 +32,36 @@ BACKLOG_PAUSE: Final = 0.02  # seconds between attempts while the daemon's queue
 
 @contextlib.contextmanager
 def _only_what_is_needed() -> Iterator[None]:
-    """Import requests without what a unix socket never uses: certificates, IDNA tables, charset detection.
+    """Import requests-unixsocket's connection without the sessions, adapters and pools that stand beside it.
 
-    requests insists on certifi and idna when it is imported, though both serve only host names and TLS. The stand-ins
-    are taken away again, so that whoever needs the real ones later gets them.
+    Its module imports requests and urllib3 for those, 2 MB of memory, and of both our connection would use nothing but
+    http.client's class, from which urllib3's is made. The stand-ins are taken away again, and the module that was made
+    with them, so that whoever imports one of these later gets the real one.
     """
-    certifi = types.ModuleType("certifi")
-    certifi.where = lambda: "/etc/ssl/certs/ca-certificates.crt"  # type: ignore[attr-defined]
-    stand_ins = {"certifi": certifi, "idna": types.ModuleType("idna"), "chardet": None, "charset_normalizer": None}
-    absent = {name: module for name, module in stand_ins.items() if name not in sys.modules}
-    sys.modules.update(absent)  # type: ignore[arg-type]  # None makes an import of that name fail
+    before = set(sys.modules)
+    for name, contents in _STAND_INS.items():
+        if name not in before:
+            module = sys.modules[name] = types.ModuleType(name)
+            vars(module).update(contents)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # RequestsDependencyWarning, for want of charset detection
-            yield
+        yield
     finally:
-        for name in absent:
-            sys.modules.pop(name, None)
+        for name in (*_STAND_INS, "requests_unixsocket", "requests_unixsocket.adapters"):
+            if name not in before:
+                sys.modules.pop(name, None)
 
+
+_URLLIB3: Final = {
+    "_collections": types.SimpleNamespace(),
+    "connection": types.SimpleNamespace(HTTPConnection=http.client.HTTPConnection),
+    "connectionpool": types.SimpleNamespace(HTTPConnectionPool=object),
+}
+_STAND_INS: Final[Mapping[str, Mapping[str, object]]] = {
+    "requests": {"Session": object},
+    "requests.adapters": {"HTTPAdapter": object},
+    "requests.compat": {"unquote": unquote, "urlparse": urlparse},
+    "requests.packages": {"urllib3": types.SimpleNamespace(**_URLLIB3)},
+}
 
 if TYPE_CHECKING:
     # Of the class below only what http.client gives is used, so that is what the type checker is to see.

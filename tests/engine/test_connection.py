@@ -94,3 +94,18 @@ def test_a_pool_gives_the_last_used_first_and_none_that_the_daemon_closed(tmp_pa
         pool.give(made[1])
         assert pool.drop_broken()
         assert not pool.drop_broken()
+
+
+def test_what_the_connection_has_no_use_for_is_not_loaded_and_can_be_imported_later() -> None:
+    code = """
+import sys
+from dockpal_agent.engine.connection import Connection
+found = {"requests", "urllib3", "requests_unixsocket", "http.cookiejar", "urllib.request"} & sys.modules.keys()
+assert not found, found
+import requests, requests_unixsocket
+from requests_unixsocket.adapters import UnixAdapter
+assert issubclass(requests_unixsocket.Session, requests.Session)
+assert issubclass(UnixAdapter, requests.adapters.HTTPAdapter)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
