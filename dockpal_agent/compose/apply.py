@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from dockpal_agent.compose.agentlabels import switched
 from dockpal_agent.compose.carrying_out import Run, RunFailed
 from dockpal_agent.compose.errors import ComposeUnsupported
 from dockpal_agent.compose.observe import observe
@@ -41,11 +42,22 @@ class ConvergeFailed(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A project that is up. `plan` is what was done; `containers` are the ids of its containers by name."""
+    """A project that is up. `plan` is what was done; `containers` are the ids of its containers by name.
+
+    `kept_labels` is {service: {config hash of a container: {label: text}}}: what the file says now of containers that
+    were kept although it changed labels that only the agent reads; "" for one that it has no more. Of
+    `dockpal.auto-update`, `auto_update_labelled` says whether any service of the file has it, with whatever text.
+    """
 
     plan: Plan
     containers: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    auto_update_labelled: bool = False
+
+    @property
+    def kept_labels(self) -> Mapping[str, Mapping[str, Mapping[str, str]]]:
+        """See the class."""
+        return self.plan.kept_labels
 
 
 def converge(engine: Engine, journal: Journal, project: Project, options: Options, report: Report) -> Outcome:
@@ -67,16 +79,17 @@ def converge(engine: Engine, journal: Journal, project: Project, options: Option
         observed = observe(engine, project.name, project)
         made = plan(project, observed, _without_pulls(options))
         _guard(engine, made, options)
+    says_itself = switched([*project.services.values(), *project.disabled.values()])
     if not made.changes:
         report(Progress("create", "", f"project {project.name} is up to date", DONE))
-        return Outcome(made, _ids(made), tuple(warnings))
+        return Outcome(made, _ids(made), tuple(warnings), says_itself)
     run = Run(engine, journal, project, options, report, made, observed)
     try:
         ids, more = run.carry_out()
     except RunFailed as failure:
         raise ConvergeFailed(str(failure), restored=failure.restored, undone=failure.undone) from failure.__cause__
     log.info("project %s: %d containers", project.name, len(ids))
-    return Outcome(made, ids, (*warnings, *more))
+    return Outcome(made, ids, (*warnings, *more), says_itself)
 
 
 def _pulled(engine: Engine, made: Plan, options: Options, report: Report) -> list[str]:

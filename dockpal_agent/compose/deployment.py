@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Final
+from typing import Any, Callable, Final
 
+from dockpal_agent.compose.agentlabels import agent_labels, made_from
 from dockpal_agent.compose.apply import ConvergeFailed, Outcome
 from dockpal_agent.compose.child import read_project
 from dockpal_agent.compose.deployevents import DeployRecord
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.hostpaths import HostPaths
-from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE
+from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE, content_hash
 from dockpal_agent.compose.locks import Locked, ProjectLocks
 from dockpal_agent.compose.options import DONE, Gate, Options, Report
 from dockpal_agent.compose.plan import PlanRefused
@@ -30,7 +31,7 @@ from dockpal_agent.compose.telling import Teller
 from dockpal_agent.containers.journal import Journal, JournalFailed
 from dockpal_agent.containers.own import Protected
 from dockpal_agent.containers.settle import settle_journal
-from dockpal_agent.engine import Engine, EngineError, containers
+from dockpal_agent.engine import Engine, EngineError, NotFound, containers, images
 from dockpal_agent.images.errors import ImageError
 
 __all__ = ["Converge", "Parts", "deploy", "prepared", "redeploy", "settle_project"]
@@ -122,7 +123,7 @@ def settle_project(parts: Parts, project: str) -> str:
     pending = parts.stored.pending(project)
     if pending is None:
         return ""
-    if _stands(parts.engine, project, pending.hashes):
+    if _stands(_of_project(parts.engine, project), pending.hashes):
         parts.stored.commit(project)
         outcome = "finished"
     else:
@@ -142,7 +143,7 @@ def _deploy(parts: Parts, request: DeployRequest, deploy_id: str, teller: Teller
     count = len(made.project.services)
     teller.say("parse", f"{count} service{'' if count == 1 else 's'}", DONE)
     teller.say("write", "saving the files")
-    parts.stored.begin(made.request, deploy_id, made.hashes, made.readable)
+    parts.stored.begin(made.request, deploy_id, _hashes(parts.engine, made), made.readable)
     teller.say("write", "saved", DONE)
     try:
         outcome = parts.converge(parts.engine, parts.journal, made.project, made.options, teller.report)
@@ -180,17 +181,46 @@ def _tell_failure(teller: Teller, project: str, error: Exception) -> None:
         teller.fail(f"the agent failed on this deploy ({type(error).__name__}); its log says more")
 
 
-def _stands(engine: Engine, project: str, hashes: Mapping[str, str]) -> bool:
+def _hashes(engine: Engine, made: Prepared) -> dict[str, list[str]]:
+    """What Docker will show of each service when this deploy stands, as `config hash/content hash`: the file's own, and
+    those of containers that are kept although labels changed that only the agent reads.
+    """
+    hashes = {service: [own] for service, own in made.hashes.items()}
+    for found in _of_project(engine, made.project.name):
+        labels = found.get("Labels") or {}
+        service, config_hash = labels.get(SERVICE, ""), labels.get(CONFIG_HASH, "")
+        entry = made.project.services.get(service, {})
+        if service not in hashes or agent_labels(labels) == agent_labels(entry.get("labels") or {}):
+            continue
+        if made_from(entry, config_hash, labels, _image_labels(engine, found)):
+            hashes[service].append(f"{config_hash}/{content_hash(made.project, service)}")
+    return hashes
+
+
+def _image_labels(engine: Engine, listed: Mapping[str, Any]) -> Mapping[str, str]:
+    try:
+        return (images.inspect(engine, str(listed.get("ImageID"))).get("Config") or {}).get("Labels") or {}
+    except NotFound:  # removed by force: then the container shows its own labels and the image's as one
+        return {}
+
+
+def _stands(found: Iterable[Mapping[str, Any]], hashes: Mapping[str, Sequence[str]]) -> bool:
     """Whether Docker has a container of each of these services that was made from this deploy.
 
     A container that was taken over has no content hash, and is not made anew for that.
     """
     there = set()
-    found = containers.list_containers(engine, all=True, filters={"label": [f"{PROJECT}={project}"]})
     for labels in (each.get("Labels") or {} for each in found):
         there.add((labels.get(SERVICE), labels.get(CONFIG_HASH), labels.get(CONTENT_HASH)))
-    for service, hashed in hashes.items():
-        config, _, content = hashed.partition("/")
-        if not {(service, config, content), (service, config, None)} & there:
+    for service, fitting in hashes.items():
+        wanted = set()
+        for config, _, content in (hashed.partition("/") for hashed in fitting):
+            wanted |= {(service, config, content), (service, config, None)}
+        if not wanted & there:
             return False
     return bool(there)
+
+
+def _of_project(engine: Engine, project: str) -> list[Mapping[str, Any]]:
+    filters = {"label": [f"{PROJECT}={project}"]}
+    return [*containers.list_containers(engine, all=True, filters=filters)]

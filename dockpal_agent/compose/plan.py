@@ -61,6 +61,7 @@ class Plan:
     pulls: tuple[Wanted, ...] = ()
     orphans: tuple[Seen, ...] = ()
     refusal: str = ""  # what Docker holds, and what stands in the way; "" for nothing
+    kept_labels: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)  # as in apply.Outcome
 
     @property
     def changes(self) -> bool:
@@ -87,7 +88,8 @@ def plan(project: Project, observed: Observed, options: Options) -> Plan:
     """Decide. Raises PlanRefused for what can never be done with what Docker holds (an external network missing)."""
     around = resources(project, observed, options)
     images = wanted_images(project, observed, options)
-    decisions = decide(project, observed, options, around, {wanted.reference for wanted in images})
+    decided = decide(project, observed, options, around, {wanted.reference for wanted in images})
+    decisions = decided.decisions
     actions = [
         *(Action("image", wanted.reference, "pull", wanted.reason) for wanted in images),
         *_of_resources(around),
@@ -106,6 +108,7 @@ def plan(project: Project, observed: Observed, options: Options) -> Plan:
         pulls=tuple(images),
         orphans=orphans,
         refusal="\n".join(problems),
+        kept_labels=decided.labels,
     )
 
 

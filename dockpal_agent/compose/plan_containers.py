@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from dockpal_agent.compose import labels
+from dockpal_agent.compose.agentlabels import changed_labels, made_from
 from dockpal_agent.compose.desired import Surroundings, container_name, container_request, parents_of, resolved
 from dockpal_agent.compose.effective import same_settings
 from dockpal_agent.compose.hashes import service_hash
@@ -18,7 +19,9 @@ from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.plan_resources import Resources
 from dockpal_agent.compose.project import Entry, Project
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decided", "Decision", "KeptLabels", "decide"]
+
+KeptLabels = dict[str, dict[str, dict[str, str]]]  # {service: {config hash of a container: {label: text}}}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,17 @@ class Decision:
     old: Optional[Seen] = None
 
 
+@dataclass(frozen=True)
+class Decided:
+    """All containers: those that stay or are made in the order of their dependencies, then those that go.
+
+    `labels` is what the file says now of kept containers whose labels it cannot change (agentlabels.py).
+    """
+
+    decisions: tuple[Decision, ...]
+    labels: KeptLabels
+
+
 @dataclass
 class _Draft:
     """What is known while services are gone through, dependencies first."""
@@ -44,12 +58,13 @@ class _Draft:
     pulled: Collection[str]
     parents: dict[str, str] = field(default_factory=dict)  # ids of the first containers that stay
     remade: set[str] = field(default_factory=set)  # services of which a container is made anew
+    labels: KeptLabels = field(default_factory=dict)
 
 
 def decide(
     project: Project, observed: Observed, options: Options, around: Resources, pulled: Collection[str]
-) -> list[Decision]:
-    """All containers: those that stay or are made in the order of their dependencies, then those that go."""
+) -> Decided:
+    """What becomes of each container."""
     draft = _Draft(project, observed, options, around, pulled)
     stay: list[Decision] = []
     go: list[Decision] = []
@@ -65,7 +80,7 @@ def decide(
             for seen in observed.containers
             if seen.service not in known and seen.id not in taken and not seen.oneoff
         ]
-    return stay + go
+    return Decided((*stay, *go), draft.labels)
 
 
 def _service(draft: _Draft, service: str) -> list[Decision]:
@@ -107,9 +122,24 @@ def _existing(draft: _Draft, service: str, number: int, seen: Seen, reason: str)
     if reason:
         name = container_name(draft.project, service, number)
         return Decision(service, number, name, "recreate", reason, seen)
+    _note_labels(draft, service, seen)
     if not draft.options.start or draft.options.leave_stopped or seen.state in ("running", "restarting"):
         return Decision(service, number, seen.name, "keep", "unchanged", seen)
     return Decision(service, number, seen.name, "start", f"it is {seen.state}", seen)
+
+
+def _note_labels(draft: _Draft, service: str, seen: Seen) -> None:
+    """What the file says of a kept container in labels that it cannot be given any more."""
+    entry, of_image = draft.project.services[service], _image_labels(draft, service)
+    changed = changed_labels(entry, seen.labels, of_image)
+    config_hash = seen.labels.get(labels.CONFIG_HASH, "")
+    if changed and config_hash != service_hash(resolved(entry, draft.parents)):
+        draft.labels.setdefault(service, {})[config_hash] = changed
+
+
+def _image_labels(draft: _Draft, service: str) -> Mapping[str, str]:
+    image = draft.observed.images.get(draft.project.services[service].get("image", "")) or {}
+    return (image.get("Config") or {}).get("Labels") or {}
 
 
 def _note_parent(draft: _Draft, service: str, decisions: list[Decision]) -> None:
@@ -153,7 +183,12 @@ def _why_recreate(draft: _Draft, service: str, seen: Seen) -> str:
     if image:
         return image
     complete = resolved(entry, draft.parents)
-    if seen.labels.get(labels.CONFIG_HASH) != service_hash(complete) and not _same_settings(draft, service, seen):
+    config_hash = seen.labels.get(labels.CONFIG_HASH, "")
+    if (
+        config_hash != service_hash(complete)
+        and not made_from(complete, config_hash, seen.labels, _image_labels(draft, service))
+        and not _same_settings(draft, service, seen)
+    ):
         return "its settings changed"
     contents = labels.content_hash(draft.project, service)
     if contents and seen.labels.get(labels.CONTENT_HASH, contents) != contents:

@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Optional
@@ -46,11 +46,13 @@ class StoredFailed(Exception):
 
 @dataclass(frozen=True)
 class Pending:
-    """A deploy whose files were written and which had not ended. `hashes` are its services' config hashes by name."""
+    """A deploy whose files were written and which had not ended. `hashes` are those of its services by name, as begin()
+    was given them.
+    """
 
     deploy_id: str
     name: str
-    hashes: Mapping[str, str]
+    hashes: Mapping[str, Sequence[str]]
 
 
 class Stored:
@@ -136,10 +138,13 @@ class Stored:
                     size += len(text)
         return found
 
-    def begin(self, request: DeployRequest, deploy_id: str, hashes: Mapping[str, str], readable: Iterable[str]) -> None:
+    def begin(
+        self, request: DeployRequest, deploy_id: str, hashes: Mapping[str, Sequence[str]], readable: Iterable[str]
+    ) -> None:
         """Write a deploy's files; what they were before is kept until commit() or roll_back().
 
-        `readable` are shipped files that containers mount. Raises StoredFailed; all files are as before then.
+        `hashes` are what a service's container shows when the deploy stands, any one of them; `readable` are shipped
+        files that containers mount. Raises StoredFailed; all files are as before then.
         """
         folder = self._folder(request.name)
         files = _rendered(request, set(readable))
@@ -195,9 +200,9 @@ class Stored:
         folder = self._folder(name)
         with _said("read", folder):
             value = self._json(folder, PENDING)
-        if value is None:
-            return None
-        return Pending(str(value["deploy_id"]), str(value["request"]["name"]), dict(value["hashes"]))
+            if value is None:
+                return None
+            return Pending(str(value["deploy_id"]), str(value["request"]["name"]), dict(value["hashes"]))
 
     def remove(self, name: str) -> list[str]:
         """Remove what was written for a project; the paths that are left, as they are not ours. Raises StoredFailed."""

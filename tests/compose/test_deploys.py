@@ -226,7 +226,7 @@ def interrupted(
     with house(engine, copy, FakeConverge()) as restarted:
         pending = restarted.stored.pending(project)
         assert pending is not None and pending.deploy_id == left.deploy_id
-        docker(dict(pending.hashes))
+        docker({service: hashes[0] for service, hashes in pending.hashes.items()})
         restarted.settle()
         standing = restarted.stored.load(project)
         assert standing is not None and restarted.stored.pending(project) is None

@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def deployed(stored: Stored, request: DeployRequest, readable: tuple[str, ...] = ()) -> None:
-    stored.begin(request, "deploy-1", {"web": "h"}, readable)
+    stored.begin(request, "deploy-1", {"web": ["h"]}, readable)
     stored.commit(request.name)
 
 
@@ -79,9 +79,9 @@ def test_a_file_of_the_deploy_before_that_the_user_changed_stays(stored: Stored,
 def test_rolled_back_every_file_is_as_it_was_and_what_was_new_is_gone(stored: Stored, folder: Path) -> None:
     deployed(stored, ONE, ("conf/web.conf",))
     before = {path: (path.read_bytes(), path.stat().st_mode) for path in folder.rglob("*") if path.is_file()}
-    stored.begin(TWO, "deploy-2", {"web": "h2"}, ())
+    stored.begin(TWO, "deploy-2", {"web": ["h2"]}, ())
     pending = stored.pending("My.App")
-    assert pending is not None and (pending.deploy_id, pending.hashes) == ("deploy-2", {"web": "h2"})
+    assert pending is not None and (pending.deploy_id, pending.hashes) == ("deploy-2", {"web": ["h2"]})
     assert (folder / "conf/web.conf").read_text() == "two"
     for _ in range(2):  # a kill may make it happen twice
         stored.roll_back("My.App")
