@@ -11,7 +11,7 @@ from typing import Any, Callable, Optional
 
 from dockpal_agent.compose.apply import Outcome
 from dockpal_agent.compose.deployevents import View
-from dockpal_agent.compose.deployment import Parts
+from dockpal_agent.compose.deployment import Converge, Parts
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.deploys import Deploys
 from dockpal_agent.compose.hostpaths import HostPaths
@@ -23,7 +23,9 @@ from dockpal_agent.compose.stored import Stored
 from dockpal_agent.containers.journal import Journal
 from dockpal_agent.engine import Engine
 
-__all__ = ["FakeConverge", "events_of", "house", "yaml"]
+Told = tuple[str, Optional[Outcome]]
+
+__all__ = ["FakeConverge", "Told", "events_of", "house", "yaml"]
 
 
 def yaml(image: str = "app:1", **more: str) -> str:
@@ -53,14 +55,21 @@ class FakeConverge:
 
 
 @contextmanager
-def house(engine: Engine, data: Path, converge: FakeConverge, **parts: Any) -> Iterator[Deploys]:
-    """Deploys over a data directory, ended at the end."""
-    made: dict[str, Any] = {"find_host_paths": lambda: HostPaths(contained=False), "ready": lambda: None, **parts}
+def house(
+    engine: Engine, data: Path, converge: Converge, told: Optional[list[Told]] = None, **parts: Any
+) -> Iterator[Deploys]:
+    """Deploys over a data directory, ended at the end. `told` gets what was deployed, and None for what was removed."""
+    hears: list[Told] = [] if told is None else told
+    made: dict[str, Any] = {
+        "find_host_paths": lambda: HostPaths(contained=False),
+        "ready": lambda: None,
+        "stored": Stored(data / "compose"),
+        **parts,
+    }
     deploys = Deploys(
         Parts(
             engine=engine,
             journal=Journal(data / "state" / "replacements"),
-            stored=Stored(data / "compose"),
             locks=ProjectLocks(data / "state" / "locks"),
             base=Options(),
             converge=converge,
@@ -68,6 +77,8 @@ def house(engine: Engine, data: Path, converge: FakeConverge, **parts: Any) -> I
             **made,
         ),
         data / "state" / "deploys",
+        on_deployed=lambda project, outcome: hears.append((project, outcome)),
+        on_removed=lambda project: hears.append((project, None)),
     )
     try:
         yield deploys

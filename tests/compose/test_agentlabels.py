@@ -18,9 +18,8 @@ def service(labels: dict[str, str], **more: str) -> Entry:
     lines = "".join(f"      {key}: '{text}'\n" for key, text in labels.items())
     written = "".join(f"    {key}: {text}\n" for key, text in more.items())
     below = f"    labels:\n{lines}" if labels else ""
-    return read(
-        f"services:\n  web:\n    image: app:1\n    restart: always\n    hostname: h\n{written}{below}"
-    ).services["web"]
+    head = "services:\n  web:\n    image: app:1\n    restart: always\n    hostname: h\n"
+    return read(f"{head}{written}{below}").services["web"]
 
 
 def kept(old: dict[str, str], new: dict[str, str], of_image: dict[str, str], **changes: str) -> bool:
