@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from typing import Callable, Final, NamedTuple
+from typing import TYPE_CHECKING, Callable, Final, NamedTuple
 
 from dockpal_agent import __version__
-from dockpal_agent.config import SETTINGS, Config, read
+
+if TYPE_CHECKING:
+    from dockpal_agent.config import Config
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -53,9 +56,9 @@ def _usage(text: str) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from dockpal_agent import log
+    from dockpal_agent import config, log
 
-    reading = read(os.environ)
+    reading = config.read(os.environ)
     log.setup(reading.config.log_level, reading.config.log_format)
     log.hide(reading.config.tokens)
     if reading.problems:
@@ -74,6 +77,8 @@ def _version(arguments: list[str]) -> int:
 
 
 def _help(arguments: list[str]) -> int:
+    from dockpal_agent.config import SETTINGS
+
     print("dockpal-agent lets a DockPal Server manage this host's Docker.\n\nCommands:")
     for command in COMMANDS:
         if not command.hidden:
@@ -89,7 +94,9 @@ def _help(arguments: list[str]) -> int:
 
 def _config_for_probe() -> Config:
     """The configuration of a command beside the agent, which need not know the token."""
-    return read(os.environ).config
+    from dockpal_agent import config  # only here: the reading child starts faster without
+
+    return config.read(os.environ).config
 
 
 def _healthcheck(arguments: list[str]) -> int:
@@ -125,9 +132,9 @@ def _fingerprint(arguments: list[str]) -> int:
 
 
 def _doctor(arguments: list[str]) -> int:
-    from dockpal_agent import doctor
+    from dockpal_agent import config, doctor
 
-    return doctor.examine(read(os.environ), sys.stdout)
+    return doctor.examine(config.read(os.environ), sys.stdout)
 
 
 def _compose(arguments: list[str]) -> int:
@@ -137,9 +144,11 @@ def _compose(arguments: list[str]) -> int:
 
 
 def _compose_read(arguments: list[str]) -> int:
-    from dockpal_agent.compose import child
+    gc.disable()  # the process ends before cycles matter, and its memory has a cap of its own
+    from dockpal_agent.compose import reading
 
-    return child.main_child(sys.stdin.buffer, sys.stdout.buffer)
+    code = reading.main(sys.stdin.buffer, sys.stdout.buffer)
+    os._exit(code)  # all is written: to take the interpreter down would be a sixth of the whole reading
 
 
 COMMANDS: Final[tuple[Command, ...]] = (

@@ -1,8 +1,8 @@
 """The reading in a process of its own: hostile text cannot hurt the agent, and what YAML took of memory comes back.
 
-The parent starts `agent.pyz compose-read` with an empty environment, writes the request to it as JSON and reads the
-project, or what is wrong, as JSON. The child limits its own processor time and memory, the parent its wall time; no
-more than a few run at once.
+The parent starts `agent.pyz compose-read` (reading.py) with an empty environment, writes the request to it as JSON and
+reads the project, or what is wrong, as JSON. The child limits its own processor time and memory, the parent its wall
+time; no more than a few run at once.
 """
 
 from __future__ import annotations
@@ -10,32 +10,28 @@ from __future__ import annotations
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from dockpal_agent.compose.errors import (
-    ComposeError,
     ComposeInvalid,
     ComposeTooLarge,
     ComposeUnread,
     Problem,
 )
-from dockpal_agent.compose.limits import LARGEST_FILE, LARGEST_MODEL, check_size, check_text
-from dockpal_agent.compose.project import Project, ReadRequest, TextFile
+from dockpal_agent.compose.limits import READING_SECONDS, check_size, check_text
+from dockpal_agent.compose.project import Project, ReadRequest
 
-__all__ = ["child_command", "main_child", "read_project"]
+__all__ = ["child_command", "read_project"]
 
 log = logging.getLogger(__name__)
 
 WALL_SECONDS: Final = 15.0
-CPU_SECONDS: Final = 10
-MEMORY: Final = 512 * 1024 * 1024  # bytes of address space
 AT_ONCE: Final = 4
 WAIT_SECONDS: Final = 20.0  # for a place among those
 _ROOT: Final = Path(__file__).resolve().parents[2]  # the folder with the package, or agent.pyz
@@ -92,7 +88,7 @@ def _run(request: bytes) -> bytes:
         raise ComposeUnread(f"the Compose file could not be read: {command[0]}: {error.strerror}") from error
     if done.returncode != 0:
         if done.returncode == -signal.SIGXCPU:
-            raise ComposeTooLarge(f"the Compose file took more than {CPU_SECONDS} s of processor time to read")
+            raise ComposeTooLarge(f"the Compose file took more than {READING_SECONDS} s of processor time to read")
         log.warning("compose-read: ended with %d: %s", done.returncode, done.stderr[-2000:].decode(errors="replace"))
         raise ComposeUnread(f"the Compose file could not be read: the reading process ended with {done.returncode}")
     return done.stdout
@@ -102,20 +98,6 @@ def _request_as_json(request: ReadRequest) -> Json:
     plain = {**vars(request), "variables": dict(request.variables), "texts": dict(request.texts)}
     for key in ("files", "env_files"):
         plain[key] = [[file.path, file.text] for file in plain[key]]
-    return plain
-
-
-def _request_of(plain: Json) -> ReadRequest:
-    for key in ("files", "env_files"):
-        plain[key] = tuple(TextFile(path, text) for path, text in plain[key])
-    plain["profiles"] = None if plain["profiles"] is None else tuple(plain["profiles"])
-    return ReadRequest(**plain)
-
-
-def _project_as_json(project: Project) -> Json:
-    plain = dict(vars(project))
-    plain["contents"] = [[*key, text] for key, text in project.contents.items()]
-    plain["extensions"] = [[list(path), fields] for path, fields in project.extensions.items()]
     return plain
 
 
@@ -138,34 +120,3 @@ def _answered(answer: Mapping[str, Json]) -> Project:
     if "too_large" in answer:
         raise ComposeTooLarge(answer["too_large"])
     raise ComposeUnread(str(answer["unread"]))
-
-
-def main_child(stdin: BinaryIO, stdout: BinaryIO) -> int:
-    """`compose-read`: a request on stdin, an answer on stdout; 0 unless what went wrong is not the file's fault."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    request = _request_of(json.loads(stdin.read(64 * LARGEST_FILE)))
-    stdout.write(_answer(request))
-    stdout.flush()
-    return 0
-
-
-def _answer(request: ReadRequest) -> bytes:
-    from dockpal_agent.compose.load import load  # only here: this is what loads YAML
-
-    try:
-        answer = json.dumps({"project": _project_as_json(load(request))}).encode()
-        if len(answer) <= LARGEST_MODEL:
-            return answer
-        refusal: Json = {"too_large": f"the project is larger than {LARGEST_MODEL} bytes once it is read"}
-    except ComposeInvalid as error:
-        problems = [[problem.message, problem.path, problem.file, problem.line] for problem in error.problems]
-        refusal = {"invalid": {"problems": problems, "heading": error.heading}}
-    except ComposeTooLarge as error:
-        refusal = {"too_large": str(error)}
-    except ComposeError as error:
-        refusal = {"unread": str(error)}
-    except MemoryError:
-        refusal = {"too_large": f"the Compose file took more than {MEMORY >> 20} MiB of memory to read"}
-    return json.dumps(refusal).encode()

@@ -5,9 +5,9 @@ A deploy that was sent never makes the agent read a file of its own disk.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path as DiskPath
 
 from dockpal_agent.compose.limits import LARGEST_FILE, check_size
 
@@ -27,11 +27,11 @@ class Files:
             return self.texts[path]
         if not self.from_disk:
             raise FileNotFoundError(path)
-        with DiskPath(path).open("rb") as file:
+        with open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)
         check_size(len(content), path)
         return content.decode("utf-8-sig")
 
     def has(self, path: str) -> bool:
         """Whether such a file is there."""
-        return path in self.texts or (self.from_disk and DiskPath(path).is_file())
+        return path in self.texts or (self.from_disk and os.path.isfile(path))

@@ -13,6 +13,7 @@ __all__ = [
     "MOST_ALIASED_TEXT",
     "MOST_LEVELS",
     "MOST_SERVICES",
+    "READING_SECONDS",
     "check_size",
     "check_text",
 ]
@@ -23,6 +24,7 @@ MOST_SERVICES: Final = 1000  # keys below `services`, or any other top-level key
 MOST_LEVELS: Final = 100  # of nesting, aliases put in
 MOST_ALIASED_NODES: Final = 100_000  # nodes that aliases repeat, as in compose-go
 MOST_ALIASED_TEXT: Final = 4 * 1024 * 1024  # characters that aliases repeat
+READING_SECONDS: Final = 10  # of processor time
 
 
 def check_size(size: int, file: str) -> None:

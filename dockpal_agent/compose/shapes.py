@@ -6,7 +6,6 @@ first; of several forms that a value may have, the problems of the form that it 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,6 +167,8 @@ def _not_allowed(unknown: list[str], known: Mapping[str, Shape]) -> str:
 
 
 def _near(key: str, known: Mapping[str, Shape]) -> list[str]:
+    import difflib  # only here: few files have a key that nobody knows, and all wait for the reading's start
+
     return difflib.get_close_matches(key.lower().replace("-", "_")[:100], list(known), 1, 0.75)
 
 

@@ -92,7 +92,9 @@ def test_the_agents_own_environment_is_not_seen(monkeypatch: pytest.MonkeyPatch)
 def test_the_agent_never_loads_yaml() -> None:
     program = (
         "import sys\n"
-        "from dockpal_agent.compose import ReadRequest, TextFile, read_project, unsupported\n"
+        "from dockpal_agent.compose.child import read_project\n"
+        "from dockpal_agent.compose.project import ReadRequest, TextFile\n"
+        "from dockpal_agent.compose.unsupported import unsupported\n"
         "import dockpal_agent.compose.printing, dockpal_agent.compose.command\n"
         "project = read_project(ReadRequest((TextFile('/d/c.yml', 'services: {a: {image: x}}'),), '/d', 'app'))\n"
         "unsupported(project)\n"
