@@ -10,13 +10,13 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Callable, Final
 
 from dockpal_agent.compose.child import read_project
 from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge, ComposeUnsupported, Problem
 from dockpal_agent.compose.limits import LARGEST_FILE, check_size
-from dockpal_agent.compose.printing import as_hashes, as_json, as_yaml_text
 from dockpal_agent.compose.project import Project, ReadRequest, TextFile
 
 __all__ = ["COMMANDS", "FAILED", "WRONG_FILE", "main", "project_of", "request_of"]
@@ -84,13 +84,30 @@ def _text_file(path: Path) -> TextFile:
 
 def project_of(options: argparse.Namespace) -> Project:
     """The project that the command line names; its warnings go to stderr. Raises ComposeError."""
-    project = read_project(request_of(options, os.environ))
+    return _warned(read_project(request_of(options, os.environ)))
+
+
+def _warned(project: Project) -> Project:
     for warning in project.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return project
 
 
+def _begun(options: argparse.Namespace) -> Callable[[], Project]:
+    """`project_of` begun in the background: the child reads while this process loads what speaks with Docker.
+
+    Raises ComposeInvalid, ComposeTooLarge; the result raises as project_of.
+    """
+    request = request_of(options, os.environ)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="reading")
+    reading = pool.submit(read_project, request)
+    pool.shutdown(wait=False)  # its thread ends with the reading, which has its own limit
+    return lambda: _warned(reading.result())
+
+
 def _config(options: argparse.Namespace) -> int:
+    from dockpal_agent.compose.printing import as_hashes, as_json, as_yaml_text  # only here: `up` prints no model
+
     project = project_of(options)
     if options.services:
         print("\n".join(project.order()))
@@ -113,15 +130,17 @@ def _config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    reading = _begun(options)
     from dockpal_agent.compose import shell_up  # only here: what speaks with Docker is not loaded for `config`
 
-    return shell_up.run_plan(options)
+    return shell_up.run_plan(options, reading)
 
 
 def _up(options: argparse.Namespace) -> int:
+    reading = _begun(options)
     from dockpal_agent.compose import shell_up
 
-    return shell_up.run_up(options)
+    return shell_up.run_up(options, reading)
 
 
 def _ps(options: argparse.Namespace) -> int:

@@ -7,9 +7,9 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Callable
 
 from dockpal_agent.compose.apply import converge
-from dockpal_agent.compose.command import project_of
 from dockpal_agent.compose.errors import ComposeUnsupported
 from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.compose.observe import observe
@@ -25,9 +25,9 @@ from dockpal_agent.containers.settle import settle_journal
 __all__ = ["run_plan", "run_up"]
 
 
-def run_plan(arguments: argparse.Namespace) -> int:
+def run_plan(arguments: argparse.Namespace, read: Callable[[], Project]) -> int:
     """Print what `up` would do and why; does nothing."""
-    project = _project(arguments)
+    project = _project(read)
     with shell() as at:
         options = _options(arguments, project, at, at.paths())
         made = plan(project, observe(at.engine, project.name, project), options)
@@ -41,9 +41,9 @@ def run_plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_up(arguments: argparse.Namespace) -> int:
+def run_up(arguments: argparse.Namespace, read: Callable[[], Project]) -> int:
     """Bring the project up; all of it, or nothing."""
-    project = _project(arguments)
+    project = _project(read)
     with shell() as at, at.alone(project.name):
         options = _options(arguments, project, at, at.paths())
         # A journal of its own: the agent would take an open entry in its own for one that a kill left, and undo it.
@@ -58,9 +58,9 @@ def run_up(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _project(arguments: argparse.Namespace) -> Project:
+def _project(read: Callable[[], Project]) -> Project:
     """The file's project, if it can be brought up at all. Raises ComposeError."""
-    project = project_of(arguments)
+    project = read()
     problems = unsupported(project)
     if problems:
         raise ComposeUnsupported(problems)
