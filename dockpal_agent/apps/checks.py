@@ -147,9 +147,10 @@ class Checks:
         """Seconds for which a registry is left alone yet, 0 if it may be asked."""
         with self._lock:
             wait = self._waits.get(registry)
-            if wait is None:
+            left = wait.until - self._now() if wait is not None else 0.0
+            if wait is None or not 0.0 < left <= wait.seconds:  # over, or the clock was set back since
                 return 0.0
-            return max(0.0, min(wait.until - self._now(), wait.seconds))  # a clock that was set back is no reason
+            return left
 
     def limited(self, registry: str, *, answered: bool) -> float:
         """A registry has had enough of us: how many seconds to leave it alone.

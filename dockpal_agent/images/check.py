@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Optional
 
-from dockpal_agent.engine import Engine, EngineError, NotFound
+from dockpal_agent.engine import Cancel, Engine, EngineError, NotFound
 from dockpal_agent.engine import images as engine_images
-from dockpal_agent.images.errors import InvalidReference, RegistryDenied, RegistryLimited
+from dockpal_agent.images.errors import ImageError, InvalidReference, RegistryDenied, RegistryFailed, RegistryLimited
 from dockpal_agent.images.failures import meaning
 from dockpal_agent.images.references import Reference, is_image_id, parse
 
-__all__ = ["ImageUpdateResult", "check", "local_digests"]
+__all__ = ["ImageUpdateResult", "check", "local_digests", "remote_digest", "unknown"]
 
 REGISTRY_LIMIT: Final = 15.0  # seconds; the Server gives up after 30, the engine's own look takes some of that too
 
@@ -46,9 +46,8 @@ def check(
 ) -> ImageUpdateResult:
     """Compare the local digest of `image` with its registry's. It never raises for what a check can run into.
 
-    Engine API: GET /images/{name}/json, GET /distribution/{name}/json (the digest of the index for an image of many
-    platforms, which is what a pull by tag notes as well). Raises EngineUnavailable and its like only when the local
-    look fails: then nothing is known at all.
+    Engine API: GET /images/{name}/json, GET /distribution/{name}/json. Raises EngineUnavailable and its like only when
+    the local look fails: then nothing is known at all.
     """
     when = int(now())
     try:
@@ -65,9 +64,9 @@ def check(
         text = f"{reference.familiar} has no registry digest: it was built or loaded on this host"
         return ImageUpdateResult(False, error=text, checked_at=when)
     try:
-        remote = _remote_digest(engine, reference, auth)
-    except EngineError as error:
-        return _unknown(local[0], meaning(error, reference, auth), when)
+        remote = remote_digest(engine, reference, auth)
+    except (ImageError, EngineError) as error:
+        return unknown(local[0], error, when)
     known = remote if remote in local else local[0]
     return ImageUpdateResult(known != remote, known, remote, checked_at=when)
 
@@ -98,16 +97,27 @@ def _reference(image: str) -> Reference:
     return parse(image)
 
 
-def _remote_digest(engine: Engine, reference: Reference, auth: Optional[str]) -> str:
-    answer = engine_images.distribution_inspect(engine, str(reference), auth, within=REGISTRY_LIMIT)
+def remote_digest(
+    engine: Engine, reference: Reference, auth: Optional[str] = None, *, cancel: Optional[Cancel] = None
+) -> str:
+    """The digest that a registry has for `reference` now. Engine API: GET /distribution/{name}/json.
+
+    It is that of the index for an image of many platforms, which is what a pull by tag notes as well. Raises ImageError
+    for what the registry said, EngineError for what is not its doing.
+    """
+    try:
+        answer = engine_images.distribution_inspect(engine, str(reference), auth, within=REGISTRY_LIMIT, cancel=cancel)
+    except EngineError as error:
+        raise meaning(error, reference, auth) from error
     descriptor = answer.get("Descriptor")
     digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
     if not isinstance(digest, str) or not digest:
-        raise EngineError("the registry named no digest")
+        raise RegistryFailed(f"the registry {reference.domain} named no digest for {reference.familiar}")
     return digest
 
 
-def _unknown(local: str, error: Exception, when: int) -> ImageUpdateResult:
+def unknown(local: str, error: Exception, when: int) -> ImageUpdateResult:
+    """The result where the registry gave no digest because of `error`, at `when` (unix seconds)."""
     return ImageUpdateResult(
         False,
         local,

@@ -10,16 +10,24 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, Optional
 
 from dockpal_agent.images.errors import InvalidCredentials
 from dockpal_agent.images.references import HUB, Reference
 
-__all__ = ["for_reference", "hide", "recode"]
+__all__ = ["Unusable", "for_reference", "hide", "recode"]
 
 LENGTH_LIMIT: Final = 65536  # characters; a token of a cloud registry has some thousands
 HUB_NAMES: Final = (HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com", "registry")
 _SECRETS: Final = ("password", "identitytoken", "registrytoken", "auth")
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """Stands where credentials would: there are some, and `reason` says why they cannot be used."""
+
+    reason: str
 
 
 def recode(auth: Optional[str]) -> Optional[str]:
@@ -43,6 +51,8 @@ def for_reference(auths: Optional[Mapping[str, Any]], reference: Reference, writ
     for name in _names(reference, written):
         value = known.get(name)
         if value is not None:
+            if isinstance(value, Unusable):
+                raise InvalidCredentials(value.reason)
             if not isinstance(value, str):
                 raise InvalidCredentials(f"the credentials for {name} must be base64 text")
             return recode(value)

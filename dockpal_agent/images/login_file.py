@@ -11,8 +11,9 @@ import binascii
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Optional
+from typing import Any, Final, Optional, Union
 
+from dockpal_agent.images.credentials import Unusable
 from dockpal_agent.images.errors import InvalidCredentials
 
 __all__ = ["read_login_file"]
@@ -21,12 +22,32 @@ SIZE_LIMIT: Final = 1 << 20  # bytes
 BRACKET_LIMIT: Final = 2000  # one for each registry and some more; json.loads recurses on a small stack
 
 
-def read_login_file(path: Path) -> dict[str, str]:
+def read_login_file(path: Path) -> dict[str, Union[str, Unusable]]:
     """{registry: X-Registry-Auth value} of a Docker config.json, fit for credentials.for_reference.
 
-    Entries that only name a credential store are left out: its program is not run. Raises InvalidCredentials when the
-    file cannot be read or is no such file; the text names the file and nothing that is in it.
+    Where a credential helper or store has the password, its program is not run: such a registry is Unusable, and who
+    needs it is told so. Raises InvalidCredentials when the file cannot be read or is no such file; the text names the
+    file and nothing secret that is in it.
     """
+    value = _read(path)
+    auths, helpers, store = value.get("auths"), value.get("credHelpers"), value.get("credsStore")
+    if not isinstance(auths, dict) and not isinstance(helpers, dict):
+        raise InvalidCredentials(
+            f"{path} has no auths: `docker login` writes them, unless a credential store is set up"
+        )
+    found: dict[str, Union[str, Unusable]] = {}
+    for registry, helper in (helpers if isinstance(helpers, dict) else {}).items():
+        found[registry] = _left_to(path, registry, helper)
+    for registry, entry in (auths if isinstance(auths, dict) else {}).items():
+        header = _header(registry, entry)
+        if header is not None:
+            found[registry] = header
+        elif store and entry == {}:
+            found.setdefault(registry, _left_to(path, registry, store))
+    return found
+
+
+def _read(path: Path) -> Mapping[str, Any]:
     try:
         with open(path, "rb") as file:
             data = file.read(SIZE_LIMIT)
@@ -38,13 +59,15 @@ def read_login_file(path: Path) -> dict[str, str]:
         value = json.loads(data)
     except ValueError:
         raise InvalidCredentials(f"{path} is not a Docker config.json") from None
-    auths = value.get("auths") if isinstance(value, dict) else None
-    if not isinstance(auths, dict):
-        raise InvalidCredentials(
-            f"{path} has no auths: `docker login` writes them, unless a credential store is set up"
-        )
-    found = ((registry, _header(registry, entry)) for registry, entry in auths.items())
-    return {registry: header for registry, header in found if header is not None}
+    return value if isinstance(value, dict) else {}
+
+
+def _left_to(path: Path, registry: str, helper: Any) -> Unusable:
+    program = f"docker-credential-{str(helper)[:80]}"
+    return Unusable(
+        f"{path} leaves the credentials for {registry} to {program}, a program that the agent does not run; "
+        f"`docker --config <another directory> login {registry}` writes them into a file"
+    )
 
 
 def _header(registry: str, entry: Any) -> Optional[str]:

@@ -34,10 +34,9 @@ def test_a_login_is_found_for_the_images_of_its_registry(tmp_path: Path) -> None
             "auths": {
                 "https://index.docker.io/v1/": {"auth": auth},
                 "ghcr.io": {"identitytoken": "token", "auth": base64.b64encode(b"u:").decode()},
-                "stored.example.com": {},
+                "empty.example.com": {},
                 "broken.example.com": {"auth": "%%%"},
             },
-            "credsStore": "desktop",
         },
     )
 
@@ -49,8 +48,37 @@ def test_a_login_is_found_for_the_images_of_its_registry(tmp_path: Path) -> None
         "serveraddress": "https://index.docker.io/v1/",
     }
     assert opened(for_reference(auths, parse("ghcr.io/a/b")))["identitytoken"] == "token"
-    assert for_reference(auths, parse("stored.example.com/a")) is None
+    assert for_reference(auths, parse("empty.example.com/a")) is None
     assert for_reference(auths, parse("broken.example.com/a")) is None
+
+
+def test_who_needs_a_credential_helper_is_told_so_and_others_are_not(tmp_path: Path) -> None:
+    login = {"auth": base64.b64encode(b"user:secret").decode()}
+    path = written(
+        tmp_path,
+        {
+            "auths": {"stored.example.com": {}, "plain.example.com": login, "both.example.com": login},
+            "credsStore": "desktop",
+            "credHelpers": {"eu.gcr.io": "gcloud", "both.example.com": "pass"},
+        },
+    )
+
+    auths = read_login_file(path)
+
+    with pytest.raises(InvalidCredentials, match=r"config\.json .*stored\.example\.com to docker-credential-desktop"):
+        for_reference(auths, parse("stored.example.com/app"))
+    with pytest.raises(InvalidCredentials, match=r"eu\.gcr\.io to docker-credential-gcloud"):
+        for_reference(auths, parse("eu.gcr.io/team/app"))
+    assert opened(for_reference(auths, parse("plain.example.com/app")))["password"] == "secret"
+    assert opened(for_reference(auths, parse("both.example.com/app")))["password"] == "secret"
+    assert for_reference(auths, parse("nginx")) is None
+
+
+def test_helpers_alone_make_a_login_file(tmp_path: Path) -> None:
+    auths = read_login_file(written(tmp_path, {"credHelpers": {"ghcr.io": "pass"}}))
+
+    with pytest.raises(InvalidCredentials, match="docker-credential-pass"):
+        for_reference(auths, parse("ghcr.io/a/b"))
 
 
 @pytest.mark.parametrize("value", ["", "secret", "[]", "{}", '{"auths": []}', "[" * 100000])
