@@ -1,0 +1,330 @@
+"""One update attempt, from the first pull to its end: completed, or with everything as it was before (protocol 5.4).
+
+docs/decisions/0014-updates-keep-the-old-containers-until-proven.md has the order of writes, docs/updates.md says what
+each way of failing leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Optional
+
+from dockpal_agent.apps import ending, tags
+from dockpal_agent.apps.ending import End, Parts
+from dockpal_agent.apps.gate import Gate, Interrupted
+from dockpal_agent.apps.notes import Note, NotesFailed
+from dockpal_agent.apps.recreation import recreate
+from dockpal_agent.apps.selection import Held, chosen, digest_of, digests_of, held_by, updatable
+from dockpal_agent.apps.stages import ErrorCode, Stage
+from dockpal_agent.compose.apply import ConvergeFailed
+from dockpal_agent.compose.errors import ComposeError
+from dockpal_agent.compose.lanes import QueueFull, Stopping
+from dockpal_agent.compose.locks import Locked
+from dockpal_agent.compose.plan import PlanRefused
+from dockpal_agent.compose.prepare import NameClash, NoHostPath
+from dockpal_agent.compose.stored import StoredFailed
+from dockpal_agent.compose.waiting import DependencyFailed
+from dockpal_agent.containers import image_change
+from dockpal_agent.containers.image_change import CannotEdit
+from dockpal_agent.containers.journal import JournalFailed
+from dockpal_agent.containers.own import Protected
+from dockpal_agent.containers.proof import NotProven
+from dockpal_agent.containers.replace import ReplacementFailed
+from dockpal_agent.containers.turns import Busy
+from dockpal_agent.engine import EngineError, NotFound, images
+from dockpal_agent.images.check import ImageUpdateResult
+from dockpal_agent.images.errors import ImageError, InvalidCredentials, RegistryDenied
+from dockpal_agent.images.pulls import PULL_LIMIT
+from dockpal_agent.images.references import Reference, parse
+
+__all__ = ["Attempt"]
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 1.0  # seconds between two looks whether the agent ends
+TURN_WITHIN: Final = 86400.0  # seconds for the project's other changes and our own; the agent's end ends it sooner
+_DENIED: Final = re.compile(r"unauthorized|authentication|denied|\b40[13]\b", re.IGNORECASE)
+
+# What a redeploy may refuse, or fail of, without having touched anything. The text is for the user.
+REFUSALS: Final = (
+    Busy,
+    CannotEdit,
+    ComposeError,
+    EngineError,
+    JournalFailed,
+    Locked,
+    NameClash,
+    NoHostPath,
+    PlanRefused,
+    Protected,
+    QueueFull,
+    Stopping,
+    StoredFailed,
+)
+
+
+class _Failed(Exception):
+    """The attempt ends here; what has to be put back was."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end.message)
+        self.end: Final = end
+
+
+class Attempt:
+    """One attempt, whose record has begun; `run` does all of it, in the caller's thread, and never raises.
+
+    `services` are those whose images are pulled; None stands for all that a registry may have newer images of.
+    """
+
+    def __init__(
+        self, parts: Parts, attempt_id: str, app: str, project: str, services: Optional[Collection[str]] = None
+    ) -> None:
+        self._parts: Final = parts
+        self._engine: Final = parts.engine
+        self._id: Final = attempt_id
+        self._app: Final = app
+        self._project: Final = project
+        self._services: Final = services
+        self._note = Note(attempt_id, project)
+        self._new: dict[str, Mapping[str, Any]] = {}  # inspects of the new images by reference
+
+    def run(self) -> None:
+        """Update, and record the end."""
+        try:
+            end = self._update()
+        except _Failed as failed:
+            end = failed.end
+        except EngineError as error:  # before the first pull: nothing else lets one through
+            end = self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)
+        except Exception as error:  # the boundary of a thread
+            log.exception("app %s: the update failed unexpectedly", self._app)
+            end = self._lost(error)
+        self._close(end)
+
+    def _update(self) -> End:
+        held = held_by(self._engine, self._project)
+        self._guard(held)
+        references, left = self._wanted(held)
+        if not references:
+            why = f"nothing to update: {'; '.join(left)}" if left else "already up to date"
+            return End(Stage.COMPLETED, why)
+        self._remember(held, references)
+        for reference in references:
+            self._pull(reference)
+        self._look_at_new(held, references)
+        if not self._note.new:
+            return End(Stage.COMPLETED, "already up to date")
+        summary = self._bring_up()
+        if summary is None:
+            return End(Stage.COMPLETED, "already up to date: another change brought the new images up meanwhile")
+        changed = ", ".join(sorted(self._note.new))
+        self._parts.choices.release(self._project, references)
+        return End(Stage.COMPLETED, f"{changed} updated; {summary}")
+
+    def _guard(self, held: Sequence[Held]) -> None:
+        """Refuse the agent's own project, and what is protected, before anything is pulled."""
+        try:
+            for one in held:
+                self._parts.own.guard(one.found, "update")
+        except Protected as error:
+            raise _Failed(End(Stage.FAILED, f"{error}; {ending.UNTOUCHED}", ErrorCode.COMPOSE_ERROR)) from error
+
+    def _wanted(self, held: Sequence[Held]) -> tuple[list[str], list[str]]:
+        references, left = updatable(self._engine, held)
+        if self._services is not None:
+            references = chosen(held, references, self._services)
+        return references, left
+
+    def _remember(self, held: Sequence[Held], references: Sequence[str]) -> None:
+        """Write the way back."""
+        before = tags.meanings(self._engine, references)
+        old = {one.member.service: one.image_id for one in reversed(held) if one.reference in before}
+        self._note = replace(self._note, tags=before, old=old)
+        self._write_note()
+
+    def _write_note(self) -> None:
+        try:
+            self._parts.notes.write(self._note)
+        except NotesFailed as error:
+            raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
+
+    def _pull(self, reference: str) -> None:
+        """Raises _Failed, after the tags that moved already were given back."""
+        self._say(Stage.PULLING, f"pulling {reference}")
+        trouble = ""
+        try:
+            name = parse(reference)
+            auth, trouble = self._auth(name)
+            self._wait_for_pull(name, auth)
+        except (ImageError, EngineError) as error:
+            code = ErrorCode.AUTH_MISSING if _is_denial(error) else ErrorCode.PULL_ERROR
+            words = f"{reference} could not be pulled: {error}"
+            if code is ErrorCode.AUTH_MISSING:
+                words += f"; {trouble or self._parts.logins.advice(name)}"
+            raise _Failed(self._undone(words, Stage.FAILED, code)) from error
+
+    def _auth(self, reference: Reference) -> tuple[Optional[str], str]:
+        """(credentials, what is wrong with their file): a public image needs none, so that is no failure yet."""
+        try:
+            return self._parts.logins.auth_for(reference), ""
+        except InvalidCredentials as error:
+            return None, str(error)
+
+    def _wait_for_pull(self, reference: Reference, auth: Optional[str]) -> None:
+        pull = self._parts.pulls.start(reference, auth)
+        waited = 0.0
+        while not pull.wait(POLL):
+            waited += POLL
+            if self._parts.stopping.is_set():
+                pull.cancel.cancel()
+            if waited > PULL_LIMIT:
+                raise ImageError(f"it is still being pulled after {PULL_LIMIT:g} s")
+
+    def _look_at_new(self, held: Sequence[Held], references: Sequence[str]) -> None:
+        """What the references mean now, and for whom that is new. An image that this host cannot run is refused."""
+        try:
+            self._new = {reference: images.inspect(self._engine, reference) for reference in references}
+            self._note_checks()
+            for one in self._changed(held):
+                image_change.check_platform(self._engine, one.found, self._new[one.reference], one.reference)
+        except CannotEdit as error:
+            self._quarantine()
+            raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
+        except EngineError as error:
+            raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
+        new = {one.member.service: str(self._new[one.reference]["Id"]) for one in self._changed(held)}
+        if new:
+            self._note = replace(self._note, new=new)
+            self._write_note()
+
+    def _note_checks(self) -> None:
+        """Lists say at once what was pulled, and what the registry has now."""
+        for reference, image in self._new.items():
+            self._parts.checks.note_image(image)
+            digests = digests_of(image, reference)
+            if len(digests) == 1:
+                result = ImageUpdateResult(False, digests[0], digests[0], checked_at=int(time.time()))
+                self._parts.checks.note(reference, result)
+
+    def _changed(self, held: Sequence[Held]) -> list[Held]:
+        """The containers that do not run what their reference means now."""
+        return [one for one in held if one.reference in self._new and self._new[one.reference]["Id"] != one.image_id]
+
+    def _bring_up(self) -> Optional[str]:
+        """Recreate what changed, in the project's turn; what the gate saw, None where nothing was left to do."""
+        try:
+            work = self._parts.deploys.change(self._project, f"update {self._id}", self._recreate)
+            summary: Optional[str] = work.wait(TURN_WITHIN)
+        except (ConvergeFailed, ReplacementFailed) as failure:
+            raise _Failed(self._not_proven(failure)) from failure
+        except (*REFUSALS, TimeoutError) as refusal:
+            stage = Stage.FAILED if self._stage is Stage.PULLING else Stage.ROLLED_BACK
+            raise _Failed(self._undone(f"the app could not be brought up: {refusal}", stage)) from refusal
+        return summary
+
+    def _recreate(self) -> Optional[str]:
+        """Alone among the project's changes. What was there when the pull began may have changed since."""
+        held = held_by(self._engine, self._project)
+        changed = self._changed(held)
+        if not changed:
+            return None
+        services = ", ".join(sorted({one.member.service for one in changed}))
+        self._say(Stage.RECREATING, f"recreating {services}", self._shown(held))
+        gate = Gate(
+            self._engine,
+            self._parts.grace,
+            known=[one.member.id for one in held],
+            unwell=[one.member.id for one in held if one.unwell],
+            stopping=self._parts.stopping,
+        )
+
+        def judge(ids: Mapping[str, str]) -> None:
+            running = {one.member.name: one.member.id for one in held if one.in_motion}
+            self._say(Stage.VERIFYING, f"watching for {self._parts.grace:g} s")
+            gate({**running, **ids})
+
+        if self._parts.deploys.is_stored(self._project):
+            self._parts.deploys.redeploy(self._project, judge)
+        else:
+            new_images = {one.member.id: str(self._new[one.reference]["Id"]) for one in changed}
+            title = f"update of {self._app}"
+            recreate(self._engine, self._parts.replacements, title, held, new_images, judge)
+        return gate.summary
+
+    def _shown(self, held: Sequence[Held]) -> dict[str, dict[str, str]]:
+        """What the record says of each service."""
+        found: dict[str, dict[str, str]] = {}
+        for one in held:
+            shown = found.setdefault(one.member.service, {"image": one.reference})
+            if "previous_digest" in shown:
+                continue
+            shown["previous_digest"] = self._known_as(one)
+            if one.reference in self._new:
+                shown["new_digest"] = self._remote(one.reference)
+        return found
+
+    def _known_as(self, one: Held) -> str:
+        try:
+            return digest_of(images.inspect(self._engine, one.image_id), one.reference)
+        except NotFound:
+            return one.image_id
+
+    def _not_proven(self, failure: Exception) -> End:
+        """A redeploy that failed after the first touch, and was undone, or not."""
+        cause = failure.__cause__
+        if not getattr(failure, "restored", False):
+            return self._undone(str(failure), Stage.FAILED, ErrorCode.ROLLBACK_FAILED)
+        if isinstance(cause, (NotProven, DependencyFailed)) and not isinstance(cause, Interrupted):
+            self._quarantine()
+            return self._undone(str(failure), Stage.ROLLED_BACK, ErrorCode.HEALTH_PROBE_FAILED)
+        return self._undone(str(failure), Stage.ROLLED_BACK, ErrorCode.COMPOSE_ERROR)
+
+    def _undone(self, words: str, stage: Stage, code: ErrorCode = ErrorCode.COMPOSE_ERROR) -> End:
+        """Give the tags back; the end that says so."""
+        problems = tags.give_back(self._engine, self._note.tags)
+        said = [words, *problems]
+        if stage is Stage.FAILED and code is not ErrorCode.ROLLBACK_FAILED and ending.UNTOUCHED not in words:
+            said.append(ending.UNTOUCHED)
+        return End(stage, "; ".join(said), code)
+
+    def _quarantine(self) -> None:
+        """Not again by itself, until the tags move on."""
+        changed = {reference: image for reference, image in self._new.items() if self._is_new(image)}
+        self._parts.choices.quarantine(self._project, {reference: self._remote(reference) for reference in changed})
+
+    def _remote(self, reference: str) -> str:
+        """What the registry calls the new image, as the monitor hears it."""
+        return digest_of(self._new[reference], reference, self._parts.checks.said(reference).remote_digest)
+
+    def _is_new(self, image: Mapping[str, Any]) -> bool:
+        return image["Id"] not in self._note.old.values()
+
+    def _lost(self, error: Exception) -> End:
+        """The end after a defect of the agent's own: Docker is asked what stands."""
+        words = f"the agent failed on this update ({type(error).__name__}); its log says more"
+        try:
+            return ending.found(self._engine, self._note, self._stage, words)
+        except EngineError as away:
+            return End(Stage.FAILED, f"{words}; {away}", ErrorCode.ROLLBACK_FAILED)
+
+    @property
+    def _stage(self) -> Stage:
+        return self._parts.records.get(self._id).stage
+
+    def _say(self, stage: Stage, message: str, services: Optional[Mapping[str, Mapping[str, str]]] = None) -> None:
+        self._parts.records.move(self._id, stage, message, services=services)
+
+    def _close(self, end: End) -> None:
+        ending.record(self._parts, self._note, end)
+        if end.stage is Stage.COMPLETED and self._parts.cleanup:
+            ending.clean_up(self._engine, self._note)
+
+
+def _is_denial(error: Exception) -> bool:
+    """By the error's class, else by its words (protocol 5.2)."""
+    return isinstance(error, (RegistryDenied, InvalidCredentials)) or bool(_DENIED.search(str(error)))

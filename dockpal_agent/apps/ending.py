@@ -1,0 +1,123 @@
+"""How an update attempt ends, whoever ends it: the attempt itself, or the next start of an agent that was killed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final, Optional
+
+from dockpal_agent.apps import tags
+from dockpal_agent.apps.checks import Checks
+from dockpal_agent.apps.choices import Choices
+from dockpal_agent.apps.logins import Logins
+from dockpal_agent.apps.notes import Note, Notes
+from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.selection import held_by
+from dockpal_agent.apps.stages import ErrorCode, Stage
+from dockpal_agent.compose.deploys import Deploys
+from dockpal_agent.containers.own import OwnContainer
+from dockpal_agent.containers.replacements import Replacements
+from dockpal_agent.engine import Engine, EngineError, NotFound, images
+from dockpal_agent.images.errors import ImageError
+from dockpal_agent.images.pulls import Pulls
+from dockpal_agent.images.removal import remove
+
+__all__ = ["UNTOUCHED", "End", "Parts", "clean_up", "found", "record"]
+
+log = logging.getLogger(__name__)
+
+UNTOUCHED: Final = "nothing was changed"
+UNDONE: Final = "the containers that ran before are back"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What attempts need. `grace` is seconds of the health gate; `stopping` is set when the agent ends."""
+
+    engine: Engine
+    pulls: Pulls
+    replacements: Replacements
+    deploys: Deploys
+    own: OwnContainer
+    records: Records
+    choices: Choices
+    checks: Checks
+    notes: Notes
+    logins: Logins
+    grace: float
+    cleanup: bool = False
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class End:
+    """How an attempt ends."""
+
+    stage: Stage
+    message: str
+    error_code: Optional[ErrorCode] = None
+
+
+class _Stands(Enum):
+    NEW = "new"
+    OLD = "old"
+    NEITHER = "neither"
+
+
+def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
+    """The end of an attempt that was cut off in `stage`, by what Docker holds; the journal has been settled before.
+
+    `words` say what cut it off. Where the new images do not run, the tags are given back. Raises EngineError.
+    """
+    if stage is Stage.PULLING:
+        said = [words, *tags.give_back(engine, note.tags), UNTOUCHED]
+        return End(Stage.FAILED, "; ".join(said), ErrorCode.PULL_ERROR)
+    stands, evidence = _standing(engine, note)
+    if stands is _Stands.NEW:
+        return End(Stage.COMPLETED, f"{words}; the new containers had been proven, and run")
+    said = [words, *tags.give_back(engine, note.tags)]
+    if stands is _Stands.OLD:
+        return End(Stage.ROLLED_BACK, "; ".join([*said, UNDONE]), ErrorCode.COMPOSE_ERROR)
+    return End(Stage.FAILED, "; ".join([*said, evidence]), ErrorCode.ROLLBACK_FAILED)
+
+
+def record(parts: Parts, note: Note, end: End) -> None:
+    """Write the end; the note is of no use from then on."""
+    parts.records.move(note.attempt_id, end.stage, end.message, end.error_code)
+    parts.notes.remove(note.attempt_id)
+    parts.checks.save()
+
+
+def clean_up(engine: Engine, note: Note) -> None:
+    """Remove the images that were replaced, where no container and no name holds them. A failure is logged."""
+    for image_id in {note.old[service] for service in note.new if service in note.old}:
+        try:
+            if not images.inspect(engine, image_id).get("RepoTags"):
+                remove(engine, image_id)
+        except NotFound:
+            continue
+        except (ImageError, EngineError) as error:
+            log.info("image %s: stays after the update: %s", image_id[:19], error)
+
+
+def _standing(engine: Engine, note: Note) -> tuple[_Stands, str]:
+    """Which images the services of an attempt run, and a line about the first that runs neither."""
+    running: dict[str, set[str]] = {}
+    for one in held_by(engine, note.project):
+        running.setdefault(one.member.service, set()).add(one.image_id)
+    if all(running.get(service) == {image} for service, image in note.new.items()):
+        return _Stands.NEW, ""
+    for service in note.new:
+        if running.get(service) != {note.old.get(service, "")}:
+            return _Stands.NEITHER, f"{service} {_runs(running, service)}"
+    return _Stands.OLD, ""
+
+
+def _runs(running: Mapping[str, set[str]], service: str) -> str:
+    images_now = sorted(image[:19] for image in running.get(service, ()))
+    if not images_now:
+        return "has no container any more"
+    return f"runs {' and '.join(images_now)}, which is neither all old nor all new"

@@ -1,0 +1,119 @@
+"""Which images of an app an update concerns, and why others are left as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dockpal_agent.apps.app import Member, apps_of
+from dockpal_agent.containers import image_change
+from dockpal_agent.containers.image_change import CannotEdit
+from dockpal_agent.engine import Engine, NotFound, containers, images
+from dockpal_agent.images.check import local_digests
+from dockpal_agent.images.errors import InvalidReference
+from dockpal_agent.images.references import parse
+
+__all__ = ["Held", "chosen", "digest_of", "digests_of", "held_by", "updatable"]
+
+WATCHTOWER: Final = "com.centurylinklabs.watchtower.enable"  # "false": Watchtower's own opt-out
+
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Held:
+    """A container of the app, as Docker's list and as its inspect show it."""
+
+    member: Member
+    found: Found
+
+    @property
+    def reference(self) -> str:
+        """What it was created from, as its creator wrote it."""
+        return str((self.found.get("Config") or {}).get("Image") or "")
+
+    @property
+    def image_id(self) -> str:
+        """The image that it runs."""
+        return str(self.found.get("Image") or "")
+
+    @property
+    def in_motion(self) -> bool:
+        """Whether it is meant to run now."""
+        state = self.found.get("State") or {}
+        return bool(state.get("Running") or state.get("Restarting"))
+
+    @property
+    def unwell(self) -> bool:
+        """Whether it is in trouble now: whatever comes, it says nothing against another image."""
+        state = self.found.get("State") or {}
+        return bool(state.get("Restarting")) or (state.get("Health") or {}).get("Status") == "unhealthy"
+
+
+def held_by(engine: Engine, project: str) -> list[Held]:
+    """The containers of a project, by service and number. Raises EngineError."""
+    found = []
+    for app in apps_of(containers.list_containers(engine, all=True)):
+        for member in app.members if app.project == project else ():
+            try:
+                found.append(Held(member, containers.inspect(engine, member.id)))
+            except NotFound:  # removed since the list was made
+                continue
+    return found
+
+
+def updatable(engine: Engine, held: Iterable[Held]) -> tuple[list[str], list[str]]:
+    """(the references under which a registry may have newer images, why others are left alone, a line each).
+
+    An image without a digest of any registry was built or loaded here: there is nowhere to look for a newer one.
+    """
+    digests = {str(image.get("Id")): image.get("RepoDigests") or [] for image in images.list_images(engine)}
+    references: list[str] = []
+    left: list[str] = []
+    for one in held:
+        try:
+            image_change.refuse_fixed(engine, one.found, one.reference)
+            parse(one.reference)
+        except (CannotEdit, InvalidReference) as reason:
+            left.append(str(reason))
+            continue
+        known = digests.get(one.image_id, ["?"]) or digests.get(image_change.id_of(engine, one.reference), [])
+        if not _of_a_registry(known):
+            left.append(f"{one.reference} was built or loaded on this host")
+        elif one.reference not in references:
+            references.append(one.reference)
+    return references, list(dict.fromkeys(left))
+
+
+def _of_a_registry(digests: Sequence[str]) -> bool:
+    return any(not digest.startswith("<none>") for digest in digests)
+
+
+def chosen(held: Iterable[Held], references: Iterable[str], services: Collection[str]) -> list[str]:
+    """Of these references, those of the services that are due. One that a service uses which is never to be updated by
+    itself stays as it is, as its tag is one for both.
+    """
+    held = list(held)
+    due = {one.reference for one in held if one.member.service in services}
+    kept = {one.reference for one in held if one.member.labels.get(WATCHTOWER, "").strip().lower() == "false"}
+    return [reference for reference in references if reference in due - kept]
+
+
+def digests_of(image: Found, reference: str) -> list[str]:
+    """The digests by which an image (its inspect) is known in registries, those of the reference's own before others.
+
+    Pulled by one tag it mostly has one; more, where several indexes hold the same image.
+    """
+    try:
+        return [str(digest) for digest in local_digests(image, parse(reference))]
+    except InvalidReference:
+        return []
+
+
+def digest_of(image: Found, reference: str, preferred: str = "") -> str:
+    """What to show an image by: `preferred` where that is one of its digests, else its first, else its id."""
+    known = digests_of(image, reference)
+    if preferred in known:
+        return preferred
+    return known[0] if known else str(image.get("Id") or "")
