@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import Final, Optional
 
+from dockpal_agent.apps.choices import ChoicesFailed
+from dockpal_agent.apps.listing import NoSuchApp
+from dockpal_agent.apps.records import NoSuchAttempt, RecordsFailed
+from dockpal_agent.apps.updates import AlreadyRunning, TooManyUpdates
 from dockpal_agent.compose import errors as compose
 from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.deployevents import NoSuchDeploy, TooManyViewers
@@ -154,6 +158,12 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (Locked, 409),
     (Stopping, 503),
     (StoredFailed, 507),
+    (NoSuchApp, 404),
+    (NoSuchAttempt, 404),
+    (AlreadyRunning, 409),
+    (TooManyUpdates, 503),
+    (RecordsFailed, 507),
+    (ChoicesFailed, 507),
     (files.BadPath, 400),
     (files.WrongKind, 400),
     (files.ProtectedPath, 403),

@@ -1,0 +1,169 @@
+"""Which apps are updated by themselves, and when: after each round of the image monitor (protocol 5.4).
+
+An app that opted in is due where a container that runs has an image that its registry has a newer one of. It is
+skipped, which the feed tells, while its cooldown lasts or its window is shut. Not even looked at is what
+
+- failed its health gate before, until its tag moves on (quarantine);
+- bears `com.centurylinklabs.watchtower.enable=false`, its whole service and its image's other services with it;
+- is younger than the service's `dockpal.auto-update.min-age`, counted from when it was first seen;
+- belongs to an app with a protected container, the agent's own among them: that can only fail.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection, Mapping
+from typing import Callable, Final, Optional, Protocol
+
+from dockpal_agent.apps.app import App, Member
+from dockpal_agent.apps.checks import Check, Checks
+from dockpal_agent.apps.choices import Choices
+from dockpal_agent.apps.feed import UpdateFeed
+from dockpal_agent.apps.listing import Apps, opted_in
+from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.selection import WATCHTOWER
+from dockpal_agent.apps.stages import ErrorCode
+from dockpal_agent.apps.window import MIN_AGE, WINDOW, read_age, read_window
+from dockpal_agent.config import Config
+from dockpal_agent.containers.own import AGENT_LABEL, PROTECTED_LABEL
+from dockpal_agent.engine import EngineError
+
+__all__ = ["Automatic", "Schedule"]
+
+log = logging.getLogger(__name__)
+
+
+class Automatic(Protocol):
+    """What begins updates; apps.updates.Updates is one."""
+
+    def running(self, project: str) -> bool:
+        """Whether an update of this project runs or waits for its turn."""
+
+    def automatic(self, app: App, services: Collection[str]) -> object:
+        """Update these services of the app, when there is room. Never raises."""
+
+
+class Schedule:
+    """One for the agent. `after_round` is called by the monitor's thread."""
+
+    def __init__(
+        self,
+        apps: Apps,
+        updates: Automatic,
+        checks: Checks,
+        choices: Choices,
+        records: Records,
+        feed: UpdateFeed,
+        config: Config,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._apps: Final = apps
+        self._updates: Final = updates
+        self._checks: Final = checks
+        self._choices: Final = choices
+        self._records: Final = records
+        self._feed: Final = feed
+        self._config: Final = config
+        self._now: Final = now
+
+    def after_round(self) -> None:
+        """Begin what is due. Never raises for what Docker or an app's labels can bring about."""
+        if not self._config.auto_update_enabled:
+            return
+        try:
+            apps = self._apps.all()
+        except EngineError as error:
+            log.warning("automatic updates: apps cannot be listed, next try after the next round: %s", error)
+            return
+        for app in apps:
+            if not opted_in(app, self._choices) or any(_is_protected(member) for member in app.members):
+                continue
+            if not self._updates.running(app.project):
+                self._consider(app)
+
+    def _consider(self, app: App) -> None:
+        services = self._due(app)
+        if not services:
+            return
+        skip = self._cooldown(app) or self._outside_window(app)
+        if skip is not None:
+            code, message = skip
+            log.info("app %s: not updated now: %s", app.name, message)
+            self._feed.skipped(app.name, code, message)
+            return
+        self._updates.automatic(app, services)
+
+    def _due(self, app: App) -> list[str]:
+        """The services with a container that runs and that a newer image may replace now."""
+        refusing = [member for member in app.members if _refuses(member)]
+        left_out = {member.service for member in refusing}
+        kept = {member.image for member in refusing}  # a pull would move the tag for all who use it
+        due: dict[str, None] = {}
+        for member in app.members:
+            if member.state != "running" or member.service in left_out or member.image in kept:
+                continue
+            check = self._checks.of(member.image, member.image_id)
+            quarantined = self._choices.quarantined(app.project, member.image)
+            if check.has_update and check.remote_digest != quarantined and self._is_old_enough(app, member, check):
+                due[member.service] = None
+        return list(due)
+
+    def _is_old_enough(self, app: App, member: Member, check: Check) -> bool:
+        text = self._labels(app, member).get(MIN_AGE, "")
+        if not text.strip():
+            return True
+        age = read_age(text)
+        if age is None:
+            log.warning("container %s: %s=%s is no duration like 72h or 3d; not heeded", member.name, MIN_AGE, text)
+            return True
+        left = check.first_seen + age - self._now()
+        if left > 0:
+            log.info("app %s: the newer %s waits to be %s old: %s more", app.name, member.image, text, _span(left))
+        return left <= 0
+
+    def _cooldown(self, app: App) -> Optional[tuple[ErrorCode, str]]:
+        """Why not, where an attempt began too shortly before. One that began in the future was by another clock."""
+        newest = self._records.newest(app.name)
+        if newest is None:
+            return None
+        since = self._now() - newest.started_at / 1e6
+        left = self._config.auto_update_cooldown - since
+        if since < 0 or left <= 0:
+            return None
+        text = f"the last attempt began {_span(since)} ago; the next one may begin in {_span(left)}"
+        return ErrorCode.SKIPPED_COOLDOWN, text
+
+    def _outside_window(self, app: App) -> Optional[tuple[ErrorCode, str]]:
+        """Why not, where a window of one of its containers is shut: where they differ, all must be open."""
+        now = self._now()
+        for text in dict.fromkeys(self._labels(app, member).get(WINDOW, "") for member in app.members):
+            window = read_window(text)
+            if window is not None and not window.is_open(now):
+                clock = time.strftime("%H:%M", time.localtime(now))
+                return ErrorCode.SKIPPED_WINDOW, f"outside the window {window} (it is {clock} on this host)"
+            if window is None and text.strip():
+                log.warning("app %s: %s=%s is no window like 02:00-05:00; any time will do", app.name, WINDOW, text)
+        return None
+
+    def _labels(self, app: App, member: Member) -> Mapping[str, str]:
+        return self._choices.labels(member, app.project)
+
+
+def _refuses(member: Member) -> bool:
+    """Watchtower's own opt-out: who set it wants no program to update this."""
+    return member.labels.get(WATCHTOWER, "").strip().lower() == "false"
+
+
+def _is_protected(member: Member) -> bool:
+    return any(member.labels.get(label, "").strip().lower() == "true" for label in (AGENT_LABEL, PROTECTED_LABEL))
+
+
+def _span(seconds: float) -> str:
+    """A time for people, rounded up."""
+    minutes = int(-(-seconds // 60))
+    if minutes < 120:
+        return f"{minutes} min"
+    hours = -(-minutes // 60)
+    return f"{hours} h" if hours < 48 else f"{-(-hours // 24)} days"
