@@ -20,6 +20,7 @@ import build
 from bench import figures
 from bench.agents import Agent, started
 from bench.container import agent_in_container
+from bench.deploys import deploy_ratios
 from tests.engines.daemon import Daemon
 from tests.engines.images import ensure_busybox
 from tools.pyz import archive, contents
@@ -43,6 +44,10 @@ BUDGETS: Final[dict[str, tuple[float, str]]] = {
     "host stats": (20, "ms"),
     "stats polled every 2.5 s": (30, "ms"),
     "50 stats at once, new connections": (1500, "ms"),
+    "20 services unchanged, deploy": (2.0, "x"),  # of `docker compose up -d`, in turn, as the three below
+    "20 services unchanged, compose up": (3.0, "x"),  # of which Python's start and its modules are two
+    "20 services first, deploy": (1.5, "x"),
+    "20 services first, compose up": (1.5, "x"),
     "idle CPU, 50 containers": (0.2, "%"),
     "RSS after all of this": (30, "MiB"),  # as ps and docker stats count
     "docker stats, idle, all was used": (20, "MiB"),
@@ -91,6 +96,12 @@ def _measure_running(shown: dict[str, float], agent: Agent, daemon: Daemon, cont
         print(f"  not done: {line}", file=sys.stderr)
     shown["idle CPU, 50 containers"] = figures.idle_cpu(agent)
     shown["RSS after all of this"] = agent.memory() / 2**20
+
+
+def measure_deploys(column: Column, daemon: Daemon) -> None:
+    """Fill in what takes docker compose as its measure."""
+    with tempfile.TemporaryDirectory(prefix="dockpal-bench-") as folder, started(column.command, Path(folder)) as agent:
+        column.shown.update(deploy_ratios(agent, column.command, daemon, f"{PREFIX}-deploy"))
 
 
 def measure_container(column: Column, pyz: Path, daemon: Daemon, container: str) -> None:
@@ -146,6 +157,7 @@ def main() -> int:
         with fifty(daemon) as containers:
             for column in columns:
                 measure(column, daemon, containers)
+            measure_deploys(columns[0], daemon)
             measure_container(columns[0], pyz, daemon, containers[0])
     print("\n".join(table(columns)))
     print("! is over its budget. x: times the engine's own answer in this run, both on a kept connection.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING, Callable, Final, NamedTuple
+from typing import TYPE_CHECKING, Callable, Final, NamedTuple, NoReturn
 
 from dockpal_agent import __version__
 
@@ -138,17 +138,25 @@ def _doctor(arguments: list[str]) -> int:
 
 
 def _compose(arguments: list[str]) -> int:
+    gc.disable()  # while modules are loaded, whose objects all stay
     from dockpal_agent.compose import command
 
-    return command.main(arguments)
+    gc.enable()
+    _leave(command.main(arguments))
 
 
 def _compose_read(arguments: list[str]) -> int:
     gc.disable()  # the process ends before cycles matter, and its memory has a cap of its own
     from dockpal_agent.compose import reading
 
-    code = reading.main(sys.stdin.buffer, sys.stdout.buffer)
-    os._exit(code)  # all is written: to take the interpreter down would be a sixth of the whole reading
+    _leave(reading.main(sys.stdin.buffer, sys.stdout.buffer))
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process at once: to take the interpreter down would be a sixth of the whole reading of a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 COMMANDS: Final[tuple[Command, ...]] = (
