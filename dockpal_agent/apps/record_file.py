@@ -83,7 +83,7 @@ class RecordFile:
                 _write(descriptor, (b"\n" if torn else b"") + b"".join(self._owed) + line)
                 os.fsync(descriptor)
             except OSError:
-                os.ftruncate(descriptor, size)
+                self._shorten(descriptor, size)
                 raise
         finally:
             os.close(descriptor)
@@ -98,6 +98,13 @@ class RecordFile:
         left = _kept(attempts)
         parts = [raw for raw, line in self._lines() if line is not None and line.attempt_id in left]
         write_atomic(self._path, b"".join(parts))
+
+    def _shorten(self, descriptor: int, size: int) -> None:
+        """Take back what was written of a line. Should that fail, too, the line is passed over as a torn one."""
+        try:
+            os.ftruncate(descriptor, size)
+        except OSError as error:
+            log.warning("%s: a torn line stays in it: %s", self._path, error.strerror)
 
     def _opened(self) -> int:
         flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
