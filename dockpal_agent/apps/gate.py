@@ -69,7 +69,8 @@ def verdict(found: Found, baseline: Baseline = NEW, *, late: bool = False) -> Ve
     restarts = int(found.get("RestartCount") or 0)
     restarted = restarts > baseline.restarts or bool(state.get("Restarting"))
     if restarted and late:
-        raise NotProven(f"ends and is restarted again and again, {restarts} times so far {exit_of(state)}")
+        last = f" {exit_of(state)}" if state.get("Restarting") else ""  # while it runs, Docker shows no exit
+        raise NotProven(f"ends and is restarted again and again, {restarts} times so far{last}")
     if state.get("Restarting"):
         return Verdict.OPEN
     if state.get("Paused"):
