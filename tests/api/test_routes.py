@@ -39,4 +39,5 @@ def test_where_the_server_ignores_the_status_over_the_line_the_table_says_so() -
         ("POST", "/docker/images/pull-force"),
         ("POST", "/docker/images/prune"),
         ("DELETE", "/docker/images/:id*"),
+        ("PATCH", "/docker/apps/:name/auto-update"),
     }

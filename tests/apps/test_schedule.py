@@ -178,7 +178,7 @@ WATCHTOWER = "com.centurylinklabs.watchtower.enable"
 def test_a_service_that_refuses_is_left_out_and_the_others_are_updated(house: House) -> None:
     house.publish("other:1", NEW)
     refusing = labelled({WATCHTOWER: "false"}, "db", "other:1")
-    house.apps.there = [app(refusing, replace(member("db", "other:1"), number=2), member("web"))]
+    house.apps.there = [app(refusing, replace(member("db"), number=2), member("web"))]
 
     assert house.round() == [("shop", ["web"])]
 
