@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import tempfile
 from pathlib import Path
 from typing import Any, Union
 
@@ -19,7 +18,8 @@ def write_atomic(path: Path, data: Union[bytes, str], *, mode: int = 0o600) -> N
     from the first byte on. Raises OSError (disk full, read-only); the temporary file is gone then, `path` as it was.
     """
     raw = data.encode("utf-8") if isinstance(data, str) else data
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".new", dir=path.parent)
+    temporary = path.with_name(f".{path.name[:100]}.{os.urandom(8).hex()}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(file.fileno(), mode)

@@ -7,7 +7,7 @@ is refused: a path travels in query strings, logs and error texts, where a contr
 from __future__ import annotations
 
 import posixpath
-import unicodedata
+import re
 from typing import Final
 
 from dockpal_agent.files.errors import BadPath
@@ -16,6 +16,8 @@ __all__ = ["PROTECTED", "clean", "is_below", "join", "name_of_upload", "wants_di
 
 PATH_LIMIT: Final = 4096  # bytes, Linux's PATH_MAX
 NAME_LIMIT: Final = 255  # bytes, Linux's NAME_MAX
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")  # category Cc; unicodedata's tables would stay in memory
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # category Cs
 
 PROTECTED: Final = (
     "/",
@@ -87,9 +89,8 @@ def join(directory: str, *names: str) -> str:
 
 
 def _refuse_control_characters(text: str, what: str) -> None:
-    for character in text:
-        category = unicodedata.category(character)
-        if category == "Cc":
-            raise BadPath(f"the {what} contains a control character (U+{ord(character):04X})")
-        if category == "Cs":
-            raise BadPath(f"the {what} is not valid Unicode")
+    found = _CONTROL.search(text)
+    if found is not None:
+        raise BadPath(f"the {what} contains a control character (U+{ord(found.group()):04X})")
+    if _SURROGATE.search(text):
+        raise BadPath(f"the {what} is not valid Unicode")

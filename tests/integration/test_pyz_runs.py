@@ -26,13 +26,15 @@ try:
 except SystemExit as ended:
     assert not ended.code, ended.code
 sys.path.append({pyz!r})
-import dockpal_agent.cli, requests, requests_unixsocket, ruamel.yaml, websocket, wsproto
+import dockpal_agent.cli, ruamel.yaml, websocket, wsproto
+from dockpal_agent.engine.connection import UnixHTTPConnection
+assert UnixHTTPConnection.__module__ == "requests_unixsocket.adapters"
 try:
     import psutil
     native, memory = sys.modules["psutil._psutil_linux"].__file__, psutil.virtual_memory().total
 except ImportError as error:
     native, memory = str(error), 0
-loaders = sorted({{type(module.__spec__.loader).__name__ for module in (dockpal_agent.cli, requests, wsproto)}})
+loaders = sorted({{type(module.__spec__.loader).__name__ for module in (dockpal_agent.cli, websocket, wsproto)}})
 print(json.dumps(dict(loaders=loaders, cli=dockpal_agent.cli.__file__, native=native, memory=memory)))
 """
 
@@ -130,7 +132,7 @@ def test_an_older_python_gets_a_sentence(agent_pyz: Path) -> None:
 def test_what_is_imported_late_comes_from_the_file_that_was_started(agent_pyz: Path, tmp_path: Path) -> None:
     running = tmp_path / "agent.pyz"
     running.write_bytes(agent_pyz.read_bytes())
-    late = "import requests.sessions, wsproto; print(wsproto.__spec__.loader.__class__.__name__)"
+    late = "import ruamel.yaml, wsproto; print(wsproto.__spec__.loader.__class__.__name__)"
     replaced = INSIDE.replace("sys.path.append", "import os; os.replace({pyz!r} + '.new', {pyz!r}); sys.path.append")
     (tmp_path / "agent.pyz.new").write_bytes(b"an upgrade with other offsets")
 

@@ -20,22 +20,28 @@ ROOT: Final = HERE.parent.parent
 UNUSED: Final = re.compile(
     r"""(^|/)(tests?|__pycache__)/ | \.pyi$ | (^|/)py\.typed$ | \.so$
     | ^psutil/_ps(aix|bsd|osx|sunos|windows)\.py$
-    | ^urllib3/contrib/(emscripten/|pyopenssl\.py|socks\.py) | ^urllib3/http2/connection\.py$
-    | ^requests/help\.py$ | ^websocket/_wsdump\.py$ | ^[^/]+\.data/
+    | ^(requests|urllib3)/  # engine/connection.py has requests-unixsocket do without them (docs/decisions/0003)
+    | ^h11/  # wsproto reads opening handshakes with it; ours are read in transport/direct/opening.py
+    | ^websocket/_wsdump\.py$ | ^[^/]+\.data/
     """,
     re.VERBOSE,
 )
-# urllib3 asks importlib.metadata for the version of h2, to refuse HTTP/2, which nobody asks for; that brings csv and
-# zipfile into memory. connection.py only needs the package's `probe`.
-INSTEAD: Final[Mapping[str, bytes]] = {"urllib3/http2/__init__.py": b""}
+# What is imported from a library that is left out above.
+INSTEAD: Final[Mapping[str, bytes]] = {
+    "wsproto/handshake.py": b"class H11Handshake: pass\n",
+    "h11/__init__.py": b"",
+    "h11/_headers.py": b"class Headers: pass\n",
+}
 # Modules of the standard library that wait for their first use (tools/pyz/lazy.py): who imports them, for what.
 LAZY: Final = (
-    *("bz2", "lzma"),  # shutil, to see whether they are there; each brings a library
-    "inspect",  # dataclasses, for the signature in a docstring (3.13: always); brings ast, dis and opcode
-    "locale",  # calendar, for other languages
-    "mimetypes",  # http.server and urllib3, to guess what a file is
-    "shutil",  # http.server and tempfile, to copy and remove trees (from 3.11: always)
-    "zipfile",  # requests, to look for certificates in archives
+    *("bz2", "lzma"),  # shutil and tarfile, to see whether they are there; each brings a library
+    "email.utils",  # http.server, for the Date field, which ours writes itself; brings random, calendar and addresses
+    "locale",  # subprocess (until 3.11), for an encoding
+    "mimetypes",  # http.server, to guess what a file is
+    "tarfile",  # compose and files, for archives
+    "tempfile",  # files, for bodies that are kept aside; brings random
+    "traceback",  # logging, for exceptions; brings linecache, tokenize and textwrap
+    "shutil",  # http.server, to copy and remove trees (from 3.11: always)
 )
 _LICENSE: Final = re.compile(r"^[^/]+\.dist-info/(?:licenses/)?(.*(?:LICEN[SC]E|COPYING|NOTICE)[^/]*)$", re.IGNORECASE)
 

@@ -20,8 +20,10 @@ def _load() -> ModuleType:
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
 
+    parent = __name__.rpartition(".")[0]
     archive = __file__[: __file__.rindex("/")]
-    spec = PathFinder.find_spec(__name__, [path for path in sys.path if path != archive])
+    path = sys.modules[parent].__path__ if parent else [path for path in sys.path if path != archive]
+    spec = PathFinder.find_spec(__name__, path)
     if spec is None or spec.loader is None:
         raise ImportError(f"this Python has no module {__name__}")
     module = module_from_spec(spec)

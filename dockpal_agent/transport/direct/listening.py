@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from typing import Any
+from typing import Any, Union
 
 from dockpal_agent.config import Listen
 
@@ -20,11 +20,16 @@ def bind(address: Listen, backlog: int) -> socket.socket:
             return _named(socket.AF_INET, ("0.0.0.0", address.port), backlog)
     try:
         family, _, _, _, resolved = socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            _encoded(address.host), address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
         raise OSError(f"cannot listen on {_text(address.host, address.port)}: {error.strerror}") from error
     return _named(socket.AddressFamily(family), resolved, backlog)
+
+
+def _encoded(host: str) -> Union[str, bytes]:
+    """ASCII as it is: for text, Python loads the tables of internationalized names, 0.3 MB."""
+    return host.encode("ascii") if host.isascii() else host
 
 
 def _named(family: socket.AddressFamily, resolved: tuple[Any, ...], backlog: int) -> socket.socket:
