@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ import pytest
 
 from dockpal_agent.apps.record import Record
 from dockpal_agent.apps.stages import ErrorCode, Stage
-from dockpal_agent.compose.deployrequest import read_deploy
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.faults.proxy import FaultProxy
 from tests.integration.test_edit_update_image import load_foreign
-from tests.integration.updating import GRACE, STAYS, Bench, Shop, login_file, working
+from tests.integration.updating import GRACE, STAYS, Bench, Shop, bring_up, deploy, login_file, working
 from tests.server_standin.shapes import APP_RECORD, problems
 
 HEALTHY: Final = 'HEALTHCHECK --interval=1s --timeout=2s --retries=2 CMD ["test","-f","/data/started"]'
@@ -39,12 +37,17 @@ REACHES: Final = {
 }
 
 
+STORED, BY_HAND = "stored", "by hand"  # who brought the app up: the agent, which has its file, or docker compose
+BOTH: Final = (STORED, BY_HAND)
+
+
 @dataclass(frozen=True)
 class Row:
     """A way in which an update can go. `reaches` is the last stage before the end; `says` are parts of its message.
 
     `new` are the Dockerfile lines of the new image, `web` lines of the service in the Compose file. `before` is done
-    before the update, `during` when it verifies; `login` says whether the agent has a login file.
+    before the update, `during` when it verifies; `login` says whether the agent has a login file. `ways` are those
+    tried, where the way makes a difference both.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Row:
     before: Callable[[Shop, FaultProxy], None] = lambda shop, proxy: None
     during: Callable[[Shop, FaultProxy], None] = lambda shop, proxy: None
     grace: float = GRACE
+    ways: tuple[str, ...] = BOTH
 
 
 def delete_manifest(shop: Shop, proxy: FaultProxy) -> None:
@@ -97,21 +101,25 @@ ROWS: Final = (
     Row("a newer image with a health check", COMPLETED, None, VERIFY, "new", ("web-1 is healthy",), (STAYS, HEALTHY)),
     Row(
         *("a health check that speaks after the grace", COMPLETED, None, VERIFY, "new", ("web-1 is healthy",), SLOW),
+        ways=(BY_HAND,),
     ),
-    Row("nothing newer", COMPLETED, None, PULL, "old", ("already up to date",), ()),
+    Row("nothing newer", COMPLETED, None, PULL, "old", ("already up to date",), (), ways=(BY_HAND,)),
     Row(
         *("the pull fails", FAILED, ErrorCode.PULL_ERROR, PULL, "old", ("manifest unknown", "nothing was changed")),
         before=delete_manifest,
+        ways=(STORED,),
     ),
     Row(
         *("no credentials", FAILED, ErrorCode.AUTH_MISSING, PULL, "old"),
         ("DOCKPAL_REGISTRY_AUTH_FILE", "nothing was changed"),
         login=False,
+        ways=(BY_HAND,),
     ),
     Row(
         *("an image for another processor", FAILED, ErrorCode.PULL_ERROR, PULL, "old"),
         ("is for s390x", "nothing was changed"),
         before=foreign,
+        ways=(STORED,),
     ),
     Row(
         *("it starts and exits", BACK, UNHEALTHY, VERIFY, "old", ("exit code 3", "cannot go on")),
@@ -121,6 +129,7 @@ ROWS: Final = (
         *("it exits again and again, and is restarted", BACK, UNHEALTHY, VERIFY, "old", ("again and again",)),
         ("""CMD ["sh","-c","sleep 0.3; exit 3"]""",),
         web="restart: unless-stopped",
+        ways=(STORED,),
     ),
     Row(
         *("it turns unhealthy at second 5", BACK, UNHEALTHY, VERIFY, "old", ("is unhealthy", "health check")),
@@ -161,21 +170,6 @@ def proxy(docker_socket: str) -> Iterator[FaultProxy]:
         yield proxy
 
 
-def deploy(bench: Bench, shop: Shop, compose: str) -> None:
-    """As the Server does: the agent keeps the file."""
-    auths = {shop.registry.address: shop.registry.auth}
-    bench.agent.deploys.start(read_deploy({"name": shop.unique, "compose": compose, "registry_auths": auths})).wait(60)
-
-
-def bring_up(shop: Shop, compose: str, folder: Path, docker_compose: Path) -> None:
-    """As somebody on the host does: the agent has no file."""
-    shop.pull()
-    (folder / "compose.yaml").write_text(compose)
-    command = [str(docker_compose), "-p", shop.unique, "up", "-d"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DOCKER_HOST": f"unix://{shop.daemon.socket}"}
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=120, check=True)
-
-
 def check_record(bench: Bench, record: Record, stages: list[str]) -> None:
     """The record is what the Server can read, and the feed told the same."""
     assert problems(APP_RECORD, record.as_json()) == []
@@ -187,11 +181,13 @@ def check_record(bench: Bench, record: Record, stages: list[str]) -> None:
     assert told[-1]["message"] == record.message and told[-1]["at"] == record.completed_at
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
-@pytest.mark.parametrize("row", ROWS, ids=[row.name.replace(" ", "-") for row in ROWS])
+@pytest.mark.parametrize(
+    ("row", "way"),
+    [pytest.param(row, way, id=f"{row.name}, {way}".replace(" ", "-")) for row in ROWS for way in row.ways],
+)
 def test_an_update_ends_as_the_table_says_and_leaves_what_it_says(
     row: Row,
-    stored: bool,
+    way: str,
     shop: Shop,
     proxy: FaultProxy,
     docker_compose: Path,
@@ -201,7 +197,7 @@ def test_an_update_ends_as_the_table_says_and_leaves_what_it_says(
     shop.push("1", STAYS)
     login = login_file(tmp_path, shop.registry) if row.login else None
     with working(tmp_path / "data", proxy.socket_path, login=login, grace=row.grace) as bench:
-        if stored:
+        if way == STORED:
             deploy(bench, shop, shop.compose(row.web))
         else:
             bring_up(shop, shop.compose(row.web), tmp_path, docker_compose)
@@ -237,11 +233,11 @@ def test_an_update_ends_as_the_table_says_and_leaves_what_it_says(
         assert not list((bench.agent.config.state_dir / "replacements").glob("*"))
         quarantined = bench.parts.choices.quarantined(shop.unique, shop.reference)
         assert bool(quarantined) is (row.code is UNHEALTHY or row.before is foreign)
-        if stored:
+        if way == STORED:
             kept = (bench.agent.config.compose_dir / shop.unique / "docker-compose.yml").read_text()
             assert kept == shop.compose(row.web)
     with capsys.disabled():
-        print(f"\n| {row.name} ({'stored' if stored else 'by hand'}) | {table_line(row)} | {record.message} |")
+        print(f"\n| {row.name} ({way}) | {table_line(row)} | {record.message} |")
 
 
 def table_line(row: Row) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -23,11 +24,12 @@ from dockpal_agent.apps.notes import Notes
 from dockpal_agent.apps.record import Record
 from dockpal_agent.apps.records import Records
 from dockpal_agent.apps.updates import Updates
+from dockpal_agent.compose.deployrequest import read_deploy
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.integration.edits import house, small_config, variant
 
-__all__ = ["GRACE", "STAYS", "Bench", "Shop", "login_file", "working"]
+__all__ = ["GRACE", "STAYS", "Bench", "Shop", "bring_up", "deploy", "login_file", "working"]
 
 GRACE: Final = 5.0  # seconds
 STAYS: Final = """CMD ["sh","-c","trap 'exit 0' TERM; echo $VERSION > /data/started; sleep 1000 & wait"]"""
@@ -44,13 +46,14 @@ def login_file(folder: Path, registry: Registry) -> Path:
 
 @dataclass
 class Bench:
-    """What updates apps, over a data directory, and what it told."""
+    """What updates apps, over a data directory, and what it told. `app` is the one that the test is about."""
 
     agent: Agent
     updates: Updates
     parts: Parts
     apps: Apps
     feed: UpdateFeed
+    app: str = ""
     told: list[dict[str, Any]] = field(default_factory=list)
 
     def update(self, name: str, within: float = 90.0) -> Record:
@@ -73,7 +76,13 @@ class Bench:
 
 @contextlib.contextmanager
 def working(
-    data: Path, docker_socket: str, *, login: Optional[Path] = None, grace: float = GRACE, cleanup: bool = False
+    data: Path,
+    docker_socket: str,
+    *,
+    login: Optional[Path] = None,
+    grace: float = GRACE,
+    cleanup: bool = False,
+    app: str = "",
 ) -> Iterator[Bench]:
     """The agent without a transport, and its updates; ended at the end."""
     with house(small_config(data, docker_socket)) as service:
@@ -98,7 +107,7 @@ def working(
         )
         apps = Apps(agent.engine, checks, choices, records)
         updates = Updates(parts, apps.find, at_once=2)
-        bench = Bench(agent, updates, parts, apps, feed)
+        bench = Bench(agent, updates, parts, apps, feed, app)
         view = feed.open()
 
         def listen() -> None:
@@ -191,3 +200,18 @@ class Shop:
         for entry in self.daemon.call("GET", "/images/json", {"all": 0}):
             if any(self.unique in name for name in (*(entry["RepoTags"] or ()), *(entry["RepoDigests"] or ()))):
                 self.daemon.answer("DELETE", f"/images/{entry['Id']}", {"force": 1})
+
+
+def deploy(bench: Bench, shop: Shop, compose: str) -> None:
+    """As the Server does: the agent keeps the file."""
+    auths = {shop.registry.address: shop.registry.auth}
+    bench.agent.deploys.start(read_deploy({"name": shop.unique, "compose": compose, "registry_auths": auths})).wait(60)
+
+
+def bring_up(shop: Shop, compose: str, folder: Path, docker_compose: Path) -> None:
+    """As somebody on the host does: the agent has no file."""
+    shop.pull()
+    (folder / "compose.yaml").write_text(compose)
+    command = [str(docker_compose), "-p", shop.unique, "up", "-d"]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DOCKER_HOST": f"unix://{shop.daemon.socket}"}
+    subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=120, check=True)
