@@ -28,7 +28,8 @@ class Message:
 
     def __getitem__(self, name: str) -> Optional[str]:
         """The first field of this name; None where there is none, as in the real one."""
-        return self.get(name)
+        found: Optional[str] = self.get(name)
+        return found
 
     def __setitem__(self, name: str, value: str) -> None:
         """Adds a field; none is replaced."""
