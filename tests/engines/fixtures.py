@@ -81,9 +81,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test marked `engines` runs once for every engine: its `docker_socket` and all that stands on it."""
-    if metafunc.definition.get_closest_marker("engines") and "docker_socket" in metafunc.fixturenames:
-        metafunc.parametrize("docker_socket", list(OFFERED), indirect=True, scope="session")
+    """A test marked `engines` runs once for every engine, or for those that the mark names: its `docker_socket` and all
+    that stands on it.
+    """
+    mark = metafunc.definition.get_closest_marker("engines")
+    if mark is not None and "docker_socket" in metafunc.fixturenames:
+        metafunc.parametrize("docker_socket", list(mark.args or OFFERED), indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

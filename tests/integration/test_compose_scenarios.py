@@ -1,8 +1,10 @@
-"""What runs after each kind of deploy, whether it succeeds or fails, and that data is there after each."""
+"""What runs after each kind of deploy, whether it succeeds or fails, and that data is there after each.
+
+All of it against the old engine and the new one; a table of what was found is printed at the end.
+"""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +14,12 @@ from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.plan import PlanRefused
 from dockpal_agent.engine import Engine
-from tests.engines.daemon import Daemon
+from tests.engines.daemon import Daemon, wait_for
+from tests.engines.registry import free_port
 from tests.faults.proxy import FaultProxy
 from tests.integration.stacks import Stack
+
+pytestmark = pytest.mark.engines("old", "new")
 
 FILE = """
 services:
@@ -32,16 +37,74 @@ services:
 volumes: {{data: }}
 """
 NOBODY = "dockpal-test/there-is-none:1"
+WRITE = "echo named > /data/file; echo anonymous > /anonymous/file"
+
+
+Table = list[tuple[str, str, str]]  # the scenario, what runs afterwards, the data in its volumes
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[Table]:
+    """What stood after each scenario, printed when all have run."""
+    rows: Table = []
+    yield rows
+    widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
+    with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\n{'after …':{widths[0]}}   {'runs':{widths[1]}}   data")
+        for scenario, runs, data in rows:
+            print(f"{scenario:{widths[0]}}   {runs:{widths[1]}}   {data}")
 
 
 @pytest.fixture
-def stack(daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path) -> Stack:
-    """A project that runs, with data in a named and an anonymous volume."""
+def references(daemon: Daemon, unique: str) -> Iterator[list[str]]:
+    """Images that a test makes, removed when their containers are gone."""
+    made: list[str] = []
+    yield made
+    daemon.clean(unique, f"com.docker.compose.project={unique}")
+    for reference in made:
+        daemon.answer("DELETE", f"/images/{reference}", {"force": 1})
+
+
+@pytest.fixture
+def empty(
+    daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path, references: object
+) -> Stack:
+    """A project of which nothing stands yet."""
     made = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
     made.write(FILE.format(image=busybox))
-    made.ours()
-    daemon.exec(f"{unique}-db-1", "sh", "-c", "echo named > /data/file; echo anonymous > /anonymous/file")
     return made
+
+
+@pytest.fixture
+def stack(empty: Stack, table: Table, request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A project that runs, with data in a named and an anonymous volume; the data is there when the test has ended."""
+    empty.ours()
+    empty.daemon.exec(f"{empty.project}-db-1", "sh", "-c", WRITE)
+    yield empty
+    data = data_of(empty)
+    table.append((scenario_of(request), runs(empty), data))
+    assert data == "named, anonymous"
+
+
+def scenario_of(request: pytest.FixtureRequest) -> str:
+    """The test's sentence and its engine."""
+    name, _, engine = str(request.node.name).removeprefix("test_").partition("[")
+    return f"{engine.rstrip(']'):3} {name.replace('_', ' ')}"
+
+
+def runs(stack: Stack) -> str:
+    states = stack.states()
+    return " ".join(name[len(stack.project) + 1 :] for name in sorted(states) if states[name] == "running") or "nothing"
+
+
+def data_of(stack: Stack) -> str:
+    """The words in the files of the two volumes, whether a container still mounts the named one or not."""
+    volume = f"{stack.project}_data:/named:ro"
+    host = {"Binds": [volume], "VolumesFrom": [f"{stack.project}-db-1"]}
+    peek = stack.daemon.run("dockpal-test/busybox:latest", "sleep", "60", name=f"{stack.project}.peek", HostConfig=host)
+    found = stack.daemon.exec(peek, "cat", "/named/file", "/anonymous/file").decode().split()
+    stack.daemon.remove(peek)
+    return ", ".join(found)
 
 
 @pytest.fixture
@@ -106,22 +169,22 @@ def test_a_changed_environment_makes_that_service_anew_with_its_data_and_leaves_
     has_its_data(stack)
 
 
-def test_an_image_that_means_another_one_now_makes_its_services_anew(stack: Stack, unique: str) -> None:
+def test_an_image_that_means_another_one_now_makes_its_services_anew(
+    stack: Stack, unique: str, references: list[str]
+) -> None:
     daemon = stack.daemon
+    references.append(f"dockpal-test/{unique}:1")
     daemon.call("POST", "/images/dockpal-test/busybox:latest/tag", {"repo": f"dockpal-test/{unique}", "tag": "1"})
-    try:
-        text = stack.path.read_text()
-        stack.write(text.replace("image: dockpal-test/busybox:latest", f"image: dockpal-test/{unique}:1", 1))
-        stack.ours()
-        before = stack.rows()
-        made = daemon.create("dockpal-test/busybox:latest", "true", name=f"{unique}-seed")
-        daemon.call("POST", "/commit", {"container": made, "repo": f"dockpal-test/{unique}", "tag": "1"}, body={})
-        stack.ours()
-        after = stack.rows()
-    finally:
-        stack.down()
-        daemon.answer("DELETE", f"/images/dockpal-test/{unique}:1", {"force": 1})
+    text = stack.path.read_text()
+    stack.write(text.replace("image: dockpal-test/busybox:latest", f"image: {references[0]}", 1))
+    stack.ours()
+    before = stack.rows()
+    made = daemon.create("dockpal-test/busybox:latest", "true", name=f"{unique}-seed")
+    daemon.call("POST", "/commit", {"container": made, "repo": f"dockpal-test/{unique}", "tag": "1"}, body={})
 
+    stack.ours()
+
+    after = stack.rows()
     assert after[f"{unique}-db-1"][0] != before[f"{unique}-db-1"][0]
     assert after[f"{unique}-web-1"] == before[f"{unique}-web-1"]
 
@@ -227,15 +290,21 @@ def test_a_port_that_a_container_has_already_fails_the_deploy_before_anything_is
     assert stack.rows() == before
 
 
-def test_a_port_that_a_program_of_the_host_has_fails_the_start_and_everything_is_put_back(stack: Stack) -> None:
+def test_a_port_that_a_program_of_the_host_has_fails_the_start_and_everything_is_put_back(
+    stack: Stack, busybox: str
+) -> None:
+    port = str(free_port())
+    program = ("httpd", "-f", "-p", f"127.0.0.1:{port}")  # in the engine's own network, wherever that is
+    holder = stack.daemon.run(
+        busybox, *program, name=f"{stack.project}.program", StopSignal="SIGKILL", HostConfig={"NetworkMode": "host"}
+    )
+    wait_for(lambda: port.encode() in stack.daemon.exec(holder, "netstat", "-ltn"), "the program to listen")
     before = stack.rows()
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        change(stack, "depends_on: [db]", f'depends_on: [db]\n    ports: ["127.0.0.1:{port}:80"]')
-        change(stack, 'LEVEL: "1"', 'LEVEL: "2"')
+    change(stack, "depends_on: [db]", f'depends_on: [db]\n    ports: ["127.0.0.1:{port}:80"]')
+    change(stack, 'LEVEL: "1"', 'LEVEL: "2"')
 
-        with pytest.raises(ConvergeFailed, match="address already in use") as failure:
-            stack.ours()
+    with pytest.raises(ConvergeFailed, match="address already in use") as failure:
+        stack.ours()
 
     assert "everything was put back as it was" in str(failure.value)
     restored(stack, before)
@@ -284,15 +353,15 @@ def test_a_container_that_ends_at_once_puts_everything_back_and_says_its_last_wo
 
 
 def test_a_first_deploy_that_fails_leaves_nothing_behind(
-    daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path
+    empty: Stack, daemon: Daemon, unique: str, table: Table, request: pytest.FixtureRequest
 ) -> None:
-    stack = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
-    stack.write(FILE.format(image=busybox).replace("command: sleep 1000", "entrypoint: /no/such/program"))
+    change(empty, "command: sleep 1000", "entrypoint: /no/such/program")
 
     with pytest.raises(ConvergeFailed):
-        stack.ours()
+        empty.ours()
 
-    assert stack.rows() == {}
+    table.append((scenario_of(request), runs(empty), "–"))
+    assert empty.rows() == {}
     assert [network["Name"] for network in daemon.call("GET", "/networks") if unique in network["Name"]] == []
 
 
@@ -341,7 +410,7 @@ def test_a_failing_deploy_brings_a_network_back_with_its_old_settings(stack: Sta
 
 
 def test_containers_of_the_original_agent_are_taken_over_with_their_volumes(
-    daemon: Daemon, engine: Engine, docker_compose: Path, busybox: str, unique: str, tmp_path: Path
+    empty: Stack, daemon: Daemon, busybox: str, unique: str, table: Table, request: pytest.FixtureRequest
 ) -> None:
     labels = {"dockpal.managed": "true", "dockpal.project": unique, "dockpal.service": "db"}
     old = daemon.run(
@@ -350,18 +419,18 @@ def test_containers_of_the_original_agent_are_taken_over_with_their_volumes(
         "1000",
         name=f"{unique}_db",
         labels=labels,
+        StopSignal="SIGKILL",
         Volumes={"/anonymous": {}},
         HostConfig={"Binds": [f"{unique}_data:/data"]},
     )
-    daemon.exec(old, "sh", "-c", "echo named > /data/file; echo anonymous > /anonymous/file")
-    stack = Stack(tmp_path / "project", unique, daemon, engine, docker_compose)
-    stack.write(FILE.format(image=busybox))
+    daemon.exec(old, "sh", "-c", WRITE)
 
-    stack.ours()
+    empty.ours()
 
-    assert stack.states() == names(stack, "db-1", "web-1")
+    table.append((scenario_of(request), runs(empty), data_of(empty)))
+    assert empty.states() == names(empty, "db-1", "web-1")
     assert not daemon.exists(f"{unique}_db")
-    has_its_data(stack)
+    has_its_data(empty)
 
 
 def test_the_wait_for_a_dependency_ends_when_another_service_fails(stack: Stack) -> None:
