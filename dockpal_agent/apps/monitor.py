@@ -7,7 +7,7 @@ restart), and none at all to a registry that has said it is enough, for a time t
 from __future__ import annotations
 
 import logging
-import random
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -61,6 +61,7 @@ class Monitor:
         self._stopping.cancel()
         if self._thread.is_alive():
             self._thread.join(within)
+        self._checks.save()
 
     def round(self, *, first: bool = False) -> float:
         """Look at the host's images and ask about what is due; the seconds until the next round is.
@@ -92,9 +93,9 @@ class Monitor:
 
     def _until_next(self, fresh: Sequence[Question], left: Sequence[Question]) -> float:
         """An interval; less where something becomes due before, or a registry may be asked for the rest again."""
-        seconds = self._interval * random.uniform(*JITTER)
+        seconds = self._interval * _between(*JITTER)
         oldest = max((self._age(question) for question in fresh), default=0.0)
-        waits = [self._checks.wait_of(question.reference.domain) * random.uniform(1.0, 1.1) for question in left]
+        waits = [self._checks.wait_of(question.reference.domain) * _between(1.0, JITTER[1]) for question in left]
         soonest = min([seconds - oldest, *(wait for wait in waits if wait > 0)])
         return max(soonest, min(SHORTEST, self._interval))
 
@@ -103,7 +104,7 @@ class Monitor:
         return self._now() - question.asked_at
 
     def _run(self) -> None:
-        seconds, first = random.uniform(*self._first), True
+        seconds, first = _between(*self._first), True
         while not self._stopping.wait(seconds):
             try:
                 seconds, first = self.round(first=first), False
@@ -124,3 +125,8 @@ class Monitor:
         if trouble and trouble != self._trouble and not self._stopping.cancelled:
             log.warning("image monitor: %s", trouble)
         self._trouble = trouble
+
+
+def _between(least: float, most: float) -> float:
+    """Any number between the two. Python's `random` would take its memory for nothing else in direct mode."""
+    return least + (most - least) * int.from_bytes(os.urandom(4), "big") / 2**32

@@ -94,11 +94,7 @@ class Round:
         return left
 
     def _may_ask(self, registry: str) -> bool:
-        return (
-            registry not in self._limited
-            and self._failures.get(registry, 0) < SILENT_AFTER
-            and self._checks.wait_of(registry) <= 0.0
-        )
+        return self._failures.get(registry, 0) < SILENT_AFTER and self._checks.wait_of(registry) <= 0.0
 
     def _ask(self, reference: Reference) -> None:
         registry, name = reference.domain, reference.familiar

@@ -412,5 +412,9 @@ def test_what_was_learned_before_the_daemon_went_away_is_kept(
     assert not Checks(path).said(references[1]).error
 
 
-def test_a_monitor_that_was_never_started_can_be_stopped(checks: Checks) -> None:
-    Monitor(Engine("/nowhere.sock"), checks, login=dict, interval=INTERVAL).stop()
+def test_what_was_checked_by_hand_is_kept_when_the_agent_ends(checks: Checks, path: Path) -> None:
+    checks.note("nginx", ImageUpdateResult(False, remote_digest="sha256:x"))
+
+    Monitor(Engine("/nowhere.sock"), checks, login=dict, interval=INTERVAL).stop()  # before it was started, too
+
+    assert Checks(path).said("nginx").remote_digest == "sha256:x"
