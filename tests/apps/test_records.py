@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import resource
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -412,3 +414,36 @@ def test_many_threads_write_whole_lines(path: Path, records: Records) -> None:
     assert [len(again.history(f"app{number}", 50)) for number in range(8)] == [5] * 8
     assert again.unfinished() == []
     assert len(path.read_bytes().splitlines()) == 80
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.stages import Stage
+records = Records(Path(sys.argv[1]))
+while True:
+    attempt_id = records.begin("shop", "auto", {"web": {"image": "nginx:1"}}).attempt_id
+    records.move(attempt_id, Stage.RECREATING, "x" * 500)
+    records.move(attempt_id, Stage.COMPLETED, "done")
+    print(attempt_id, flush=True)
+"""
+
+
+@pytest.mark.parametrize("completed_before", [1, 20, 110])
+def test_what_was_completed_before_a_kill_is_there_after_it(path: Path, completed_before: int) -> None:
+    """The last case is killed while the file is written anew now and then."""
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        told = [writer.stdout.readline().strip() for _ in range(completed_before)]
+        writer.kill()
+
+    again = Records(path)
+    kept = again.history("shop", MOST_OF_AN_APP)
+
+    assert again.get(told[-1]).stage is Stage.COMPLETED
+    assert {record.attempt_id for record in kept} >= set(told[-80:])
+    assert sum(not record.ended for record in kept) == len(again.unfinished()) <= 1
+    for record in again.unfinished():
+        again.move(record.attempt_id, Stage.FAILED, "interrupted", ErrorCode.PULL_ERROR)
+    assert Records(path).unfinished() == []
