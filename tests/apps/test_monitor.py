@@ -70,7 +70,7 @@ class Host:
         self._daemon = daemon
         self._registry = registry
         self._unique = unique
-        self._made: list[str] = []
+        self._made: list[str] = []  # ids
         self._old = self._image("old")
 
     def repository(self, name: str) -> str:
@@ -80,7 +80,6 @@ class Host:
     def has(self, name: str) -> str:
         """An image that was pulled; its reference."""
         repository = f"{self._registry.address}/{self._unique}/{name}"
-        self._made.append(f"{repository}:1")
         self._push(self._old, repository)
         return f"{repository}:1"
 
@@ -91,17 +90,17 @@ class Host:
         self._daemon.call("POST", f"/images/{self._old}/tag", {"repo": repository, "tag": "1"})
 
     def clean(self) -> None:
-        """Remove all of it, the containers first."""
+        """Remove all of it, the containers first; an image's id goes with all its tags and digests."""
         self._daemon.clean(self._unique, "dockpal.test=none")
-        for image in reversed(self._made):
-            self._daemon.answer("DELETE", f"/images/{image}", {"force": 1})
+        for image_id in self._made:
+            self._daemon.answer("DELETE", f"/images/{image_id}", {"force": 1})
 
     def _image(self, content: str) -> str:
         name = f"{self._unique}/local{len(self._made)}:1"
         busybox = Path("/bin/busybox").read_bytes()
         import_image(self._daemon, name, archive_of([("bin/busybox", busybox), ("content", content.encode())]))
-        self._made.append(name)
-        return str(self._daemon.call("GET", f"/images/{name}/json")["Id"])
+        self._made.append(str(self._daemon.call("GET", f"/images/{name}/json")["Id"]))
+        return self._made[-1]
 
     def _push(self, image_id: str, repository: str) -> None:
         self._daemon.call("POST", f"/images/{image_id}/tag", {"repo": repository, "tag": "1"})
@@ -113,6 +112,14 @@ class Host:
 @pytest.fixture
 def host(daemon: Daemon, limited: LimitedRegistry, unique: str) -> Iterator[Host]:
     host = Host(daemon, limited.registry, unique)
+    yield host
+    host.clean()
+
+
+@pytest.fixture
+def other_host(daemon: Daemon, registry: Registry, unique: str) -> Iterator[Host]:
+    """Images of a registry that never fails."""
+    host = Host(daemon, registry, f"{unique}-other")
     yield host
     host.clean()
 
@@ -255,12 +262,11 @@ def test_the_first_round_leaves_what_was_asked_less_than_an_interval_ago(
 
 
 def test_a_registry_that_fails_is_left_alone_for_the_round_and_what_it_said_stays(
-    engine: Engine, daemon: Daemon, host: Host, limited: LimitedRegistry, registry: Registry, checks: Checks,
-    clock: Clock, unique: str, caplog: pytest.LogCaptureFixture,
+    engine: Engine, host: Host, other_host: Host, limited: LimitedRegistry, registry: Registry, checks: Checks,
+    clock: Clock, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     references = [host.has(f"image{number}") for number in range(SILENT_AFTER + 2)]
-    other = Host(daemon, registry, f"{unique}-other")
-    healthy = other.has("app")
+    healthy = other_host.has("app")
     login = {**login_of(limited.registry), **login_of(registry)}
     rounds = monitor(engine, checks, login, clock)
     rounds.round(first=True)
@@ -280,7 +286,6 @@ def test_a_registry_that_fails_is_left_alone_for_the_round_and_what_it_said_stay
     clock.at += INTERVAL
     rounds.round()
     assert [checks.said(each).error for each in references] == [""] * len(references)
-    other.clean()
 
 
 def test_without_credentials_a_private_image_is_said_once_and_asked_again(
