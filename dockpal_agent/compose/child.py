@@ -21,13 +21,14 @@ from typing import Any, Final
 from dockpal_agent.compose.errors import (
     ComposeInvalid,
     ComposeTooLarge,
+    ComposeUneditable,
     ComposeUnread,
     Problem,
 )
 from dockpal_agent.compose.limits import READING_SECONDS, check_size, check_text
 from dockpal_agent.compose.project import Project, ReadRequest
 
-__all__ = ["child_command", "read_project"]
+__all__ = ["child_command", "read_project", "switch_label"]
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,26 @@ def child_command() -> tuple[list[str], Path]:
 
 def read_project(request: ReadRequest) -> Project:
     """Read a project in a child. Raises ComposeTooLarge, ComposeInvalid; ComposeUnread when the child failed."""
+    return _project_of(_asked(request, {})["project"])
+
+
+def switch_label(request: ReadRequest, enabled: bool) -> str:
+    """The text of the request's one file with `dockpal.auto-update` set or removed (relabel.py), made in a child.
+
+    Raises as read_project, ComposeUneditable.
+    """
+    return str(_asked(request, {"auto_update": enabled})["text"])
+
+
+def _asked(request: ReadRequest, more: Mapping[str, Json]) -> Mapping[str, Json]:
+    """The child's answer. Raises what it says went wrong."""
     _check(request)
     if not _ROOMS.acquire(timeout=WAIT_SECONDS):
         raise ComposeUnread("too many Compose files are being read at once; try again", busy=True)
     try:
-        answer = _run(json.dumps(_request_as_json(request)).encode())
+        answer = _run(json.dumps({**_request_as_json(request), **more}).encode())
         try:
-            return _answered(json.loads(answer))
+            return _checked(json.loads(answer))
         except ValueError as error:
             raise ComposeUnread("the Compose file could not be read: the reading process gave no answer") from error
     finally:
@@ -109,9 +123,9 @@ def _project_of(plain: Json) -> Project:
     return Project(**plain)
 
 
-def _answered(answer: Mapping[str, Json]) -> Project:
-    if "project" in answer:
-        return _project_of(answer["project"])
+def _checked(answer: Mapping[str, Json]) -> Mapping[str, Json]:
+    if "project" in answer or "text" in answer:
+        return answer
     if "invalid" in answer:
         problems = [
             Problem(message, tuple(path), file, line) for message, path, file, line in answer["invalid"]["problems"]
@@ -119,4 +133,6 @@ def _answered(answer: Mapping[str, Json]) -> Project:
         raise ComposeInvalid(problems, answer["invalid"]["heading"])
     if "too_large" in answer:
         raise ComposeTooLarge(answer["too_large"])
+    if "uneditable" in answer:
+        raise ComposeUneditable(answer["uneditable"])
     raise ComposeUnread(str(answer["unread"]))

@@ -15,7 +15,7 @@ from typing import Any, Callable, Final
 
 from dockpal_agent.compose.agentlabels import agent_labels, made_from
 from dockpal_agent.compose.apply import ConvergeFailed, Outcome
-from dockpal_agent.compose.child import read_project
+from dockpal_agent.compose.child import read_project, switch_label
 from dockpal_agent.compose.deployevents import DeployRecord
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
@@ -24,8 +24,8 @@ from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SER
 from dockpal_agent.compose.locks import Locked, ProjectLocks
 from dockpal_agent.compose.options import DONE, Gate, Options, Report
 from dockpal_agent.compose.plan import PlanRefused
-from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read, check_name, prepare
-from dockpal_agent.compose.project import Project
+from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read, check_name, prepare, read_request
+from dockpal_agent.compose.project import Project, ReadRequest
 from dockpal_agent.compose.stored import Stored, StoredFailed
 from dockpal_agent.compose.telling import Teller
 from dockpal_agent.containers.journal import Journal, JournalFailed
@@ -34,7 +34,7 @@ from dockpal_agent.containers.settle import settle_journal
 from dockpal_agent.engine import Engine, EngineError, NotFound, containers, images
 from dockpal_agent.images.errors import ImageError
 
-__all__ = ["Converge", "Parts", "deploy", "prepared", "redeploy", "settle_project"]
+__all__ = ["Converge", "Parts", "deploy", "prepared", "redeploy", "relabel", "settle_project"]
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +72,7 @@ class Parts:
     converge: Converge
     shell_journals: Path
     read: Read = read_project
+    switch_label: Callable[[ReadRequest, bool], str] = switch_label
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -104,12 +105,29 @@ def redeploy(parts: Parts, project: str, gate: Gate, report: Report) -> Outcome:
 
     No file is written, and what somebody stopped stays so. Raises as deploy(), StoredFailed where nothing is stored.
     """
+    made = prepared(parts, _standing(parts, project))
+    options = replace(made.options, pull="never", gate=gate, leave_stopped=True)
+    return parts.converge(parts.engine, parts.journal, made.project, options, report)
+
+
+def relabel(parts: Parts, project: str, enabled: bool) -> None:
+    """Set the label `dockpal.auto-update` on every service of the stored Compose file, or remove it; the project's lock
+    is held. No container is touched. Raises ComposeError, StoredFailed.
+    """
+    request = _standing(parts, project)
+    asked = read_request(parts.stored.complete(request), parts.stored, str(parts.stored.path(project)))
+    text = parts.switch_label(asked, enabled)
+    if text != request.compose:
+        parts.stored.rewrite(project, text)
+        log.info("project %s: updates are %s in its Compose file", project, "on" if enabled else "off")
+
+
+def _standing(parts: Parts, project: str) -> DeployRequest:
+    """What is deployed. Raises StoredFailed."""
     request = parts.stored.load(project)
     if request is None:
         raise StoredFailed(f"no Compose file of project {project} is stored here")
-    made = prepared(parts, request)
-    options = replace(made.options, pull="never", gate=gate, leave_stopped=True)
-    return parts.converge(parts.engine, parts.journal, made.project, options, report)
+    return request
 
 
 def settle_project(parts: Parts, project: str) -> str:

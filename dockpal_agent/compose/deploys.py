@@ -18,7 +18,7 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.compose.apply import Outcome
 from dockpal_agent.compose.deployevents import DeployRecord, DeployRecords, View
-from dockpal_agent.compose.deployment import Parts, deploy, prepared, redeploy, settle_project
+from dockpal_agent.compose.deployment import Parts, deploy, prepared, redeploy, relabel, settle_project
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.lanes import AT_ONCE, Lanes, QueueFull, Stopping, Work
@@ -176,6 +176,10 @@ class Deploys:
 
         return self._lanes.submit(Work(project, f"{key} {project}", f"{key} {project}", alone))
 
+    def busy(self, project: str) -> bool:
+        """Whether a change of the project runs or waits."""
+        return self._lanes.busy(project)
+
     def is_stored(self, project: str) -> bool:
         """Whether the agent has deployed the project, and keeps what it was deployed from. Raises StoredFailed."""
         return self.stored.is_recorded(project)
@@ -188,6 +192,14 @@ class Deploys:
         EngineError.
         """
         return redeploy(self._parts, project, gate, report or _log_of(project))
+
+    def relabel(self, project: str, enabled: bool) -> None:
+        """Set `dockpal.auto-update: "true"` on every service of the stored Compose file, or remove the label; only
+        inside a deed of change(). Every other byte stays, no container is touched: a deploy of the file as it is then
+        changes none either (agentlabels.py). Raises ComposeError (ComposeUneditable where the text does not allow it),
+        StoredFailed.
+        """
+        relabel(self._parts, project, enabled)
 
     def settle(self) -> None:
         """Bring to an end what was interrupted. Raises EngineError when the daemon is away."""

@@ -3,6 +3,7 @@
 ComposeError            root; str() is what the user sees
 ├─ ComposeTooLarge      past a cap on size, counts or nesting; nothing of the file was looked at beyond that
 ├─ ComposeInvalid       the file is wrong; `.problems` are all that were found, in Compose's own words
+├─ ComposeUneditable    a label cannot be set or removed in the file's text without changing more of it
 ├─ ComposeUnsupported   the file is right, but asks for what the agent does not do; `.problems` name it
 └─ ComposeUnread        the reading itself failed: the child died, or took too long; `.busy` when none was free
 """
@@ -19,6 +20,7 @@ __all__ = [
     "ComposeError",
     "ComposeInvalid",
     "ComposeTooLarge",
+    "ComposeUneditable",
     "ComposeUnread",
     "ComposeUnsupported",
     "Findings",
@@ -55,6 +57,10 @@ class ComposeError(Exception):
 
 class ComposeTooLarge(ComposeError):
     """A cap on size, number of services or nesting is passed."""
+
+
+class ComposeUneditable(ComposeError):
+    """A label cannot be switched by an edit of the text; it says what to do instead."""
 
 
 class ComposeInvalid(ComposeError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Final, Optional
@@ -20,7 +19,16 @@ from dockpal_agent.compose.stored import Stored
 from dockpal_agent.compose.unsupported import ignored, unsupported
 from dockpal_agent.engine import Engine, containers
 
-__all__ = ["NameClash", "NoHostPath", "Prepared", "check_name", "host_files", "prepare", "refuse_unmounted"]
+__all__ = [
+    "NameClash",
+    "NoHostPath",
+    "Prepared",
+    "check_name",
+    "host_files",
+    "prepare",
+    "read_request",
+    "refuse_unmounted",
+]
 
 Read = Callable[[ReadRequest], Project]
 
@@ -82,8 +90,7 @@ def prepare(
     request = stored.complete(request)
     here = stored.path(request.name)
     folder = host_paths.on_host(str(here)) or str(here)
-    texts = {**stored.mentioned(request), **(request.files or {})}
-    project = read(_read_request(request, folder, texts))
+    project = read(read_request(request, stored, folder))
     problems = unsupported(project)
     if problems:
         raise ComposeUnsupported(problems)
@@ -106,7 +113,9 @@ def prepare(
     return Prepared(request, project, options, readable, (*project.warnings, *ignored(project)))
 
 
-def _read_request(request: DeployRequest, folder: str, texts: Mapping[str, str]) -> ReadRequest:
+def read_request(request: DeployRequest, stored: Stored, folder: str) -> ReadRequest:
+    """What the reading needs of a complete request; `folder` is the project's on the host. Raises StoredFailed."""
+    texts = {**stored.mentioned(request), **(request.files or {})}
     env = () if request.env_file is None else (TextFile(f"{folder}/{ENV_FILE}", request.env_file),)
     return ReadRequest(
         files=(TextFile(f"{folder}/{COMPOSE_FILE}", request.compose),),

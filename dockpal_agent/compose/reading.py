@@ -1,4 +1,5 @@
-"""The child's side of the reading: a request as JSON on stdin, a project or what is wrong with it on stdout.
+"""The child's side of the reading: a request as JSON on stdin, a project or what is wrong with it on stdout. Where the
+request says `auto_update`, the answer is the file's text with that label switched instead.
 
 How long this takes is how long every deploy waits: nothing is loaded here that the reading does not need.
 """
@@ -7,9 +8,9 @@ from __future__ import annotations
 
 import json
 import resource
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Optional
 
-from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge
+from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge, ComposeUneditable
 from dockpal_agent.compose.limits import LARGEST_FILE, LARGEST_MODEL, READING_SECONDS
 from dockpal_agent.compose.load import load
 from dockpal_agent.compose.project import Project, ReadRequest, TextFile
@@ -26,15 +27,16 @@ def main(stdin: BinaryIO, stdout: BinaryIO) -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (READING_SECONDS, READING_SECONDS + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    request = _request_of(json.loads(stdin.read(64 * LARGEST_FILE)))
-    stdout.write(_answer(request))
+    plain = json.loads(stdin.read(64 * LARGEST_FILE))
+    switch = plain.pop("auto_update", None)
+    stdout.write(_answer(_request_of(plain), switch))
     stdout.flush()
     return 0
 
 
-def _answer(request: ReadRequest) -> bytes:
+def _answer(request: ReadRequest, switch: Optional[bool]) -> bytes:
     try:
-        answer = json.dumps({"project": _project_as_json(load(request))}).encode()
+        answer = json.dumps(_read(request) if switch is None else _switched(request, switch)).encode()
         if len(answer) <= LARGEST_MODEL:
             return answer
         refusal: Json = {"too_large": f"the project is larger than {LARGEST_MODEL} bytes once it is read"}
@@ -43,11 +45,23 @@ def _answer(request: ReadRequest) -> bytes:
         refusal = {"invalid": {"problems": problems, "heading": error.heading}}
     except ComposeTooLarge as error:
         refusal = {"too_large": str(error)}
+    except ComposeUneditable as error:
+        refusal = {"uneditable": str(error)}
     except ComposeError as error:
         refusal = {"unread": str(error)}
     except MemoryError:
         refusal = {"too_large": f"the Compose file took more than {MEMORY >> 20} MiB of memory to read"}
     return json.dumps(refusal).encode()
+
+
+def _read(request: ReadRequest) -> Json:
+    return {"project": _project_as_json(load(request))}
+
+
+def _switched(request: ReadRequest, enabled: bool) -> Json:
+    from dockpal_agent.compose.relabel import relabelled  # only here: seldom asked for
+
+    return {"text": relabelled(request, enabled)}
 
 
 def _request_of(plain: Json) -> ReadRequest:

@@ -187,6 +187,19 @@ class Stored:
             folder.write(CURRENT, json.dumps({**request.as_json(), "deploy_id": pending["deploy_id"]}), 0o600)
             folder.remove(PENDING)
 
+    def rewrite(self, name: str, compose: str) -> None:
+        """Put another text in the place of the Compose file that stands: no deploy, so what was before it stays.
+
+        The file first, as load() goes by it: between the two writes it counts as changed by the user. Raises
+        StoredFailed.
+        """
+        folder = self._folder(name)
+        with _said("written", folder):
+            record = self._json(folder, CURRENT)
+            folder.write(COMPOSE_FILE, compose, 0o600)
+            if record is not None:
+                folder.write(CURRENT, json.dumps({**record, "compose": compose}), 0o600)
+
     def roll_back(self, name: str) -> None:
         """Every file is as it was before begin(). Safe to repeat. Raises StoredFailed."""
         folder = self._folder(name)

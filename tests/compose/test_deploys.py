@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable
 
@@ -10,11 +12,12 @@ import pytest
 
 from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.deployevents import NoSuchDeploy
-from dockpal_agent.compose.errors import ComposeInvalid, ComposeUnsupported
+from dockpal_agent.compose.errors import ComposeInvalid, ComposeUneditable, ComposeUnsupported
 from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.compose.lanes import QueueFull, Stopping
 from dockpal_agent.compose.options import DONE, ERROR, Progress, Report
 from dockpal_agent.compose.prepare import NameClash, NoHostPath
+from dockpal_agent.compose.stored import StoredFailed
 from dockpal_agent.engine import Engine
 from tests.compose.doubles import FakeConverge, events_of, house, request, yaml
 from tests.engines.daemon import Daemon
@@ -288,3 +291,66 @@ def test_what_waits_when_the_agent_ends_is_not_begun_and_its_viewers_hear_it_at_
     with house(engine, tmp_path, FakeConverge()) as restarted:
         restarted.settle()
         assert "before this deploy had changed anything" in events_of(restarted.view(waits.deploy_id))[-1][2]
+
+
+def test_deployed_again_for_an_update_nothing_is_pulled_written_or_started_that_was_stopped(
+    engine: Engine, tmp_path: Path
+) -> None:
+    def gate(containers: Mapping[str, str]) -> None:
+        pass
+
+    converge = FakeConverge()
+    with house(engine, tmp_path, converge) as deploys:
+        deploys.start(request("My.App", yaml(), env={"A": "b"}, profiles=("x",))).wait(BOUND)
+        before = {path: path.stat().st_mtime_ns for path in (tmp_path / "compose").rglob("*")}
+        deploys.change("my.app", "update", lambda: deploys.redeploy("my.app", gate)).wait(BOUND)
+
+    (first, usual), (again, options) = converge.asked
+    assert again == first and options.display_name == "My.App"
+    assert (options.pull, options.gate, options.leave_stopped) == ("never", gate, True)
+    assert (usual.gate, usual.leave_stopped) == (None, False)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "compose").rglob("*")} == before
+
+
+def test_updates_are_switched_in_the_stored_file_and_its_record_and_nowhere_else(
+    engine: Engine, tmp_path: Path
+) -> None:
+    converge = FakeConverge()
+    folder = tmp_path / "compose" / "app"
+    text = "# ours\r\nservices:\r\n  web:\r\n    image: ${IMAGE}\r\n"
+    labels = '    labels:\r\n      dockpal.auto-update: "true"\r\n'
+    with house(engine, tmp_path, converge) as deploys:
+
+        def switched(enabled: bool) -> bytes:
+            deploys.change("app", "switch", lambda: deploys.relabel("app", enabled)).wait(BOUND)
+            standing = deploys.stored.load("app")
+            record = json.loads((folder / ".dockpal" / "current.json").read_text())
+            assert standing is not None and record["compose"] == standing.compose
+            assert record["deploy_id"] == deploy.deploy_id and standing.env == {"IMAGE": "app:1"}
+            return (folder / "docker-compose.yml").read_bytes()
+
+        deploys.start(request("app", yaml("app:0"))).wait(BOUND)
+        deploy = deploys.start(request("app", text, env={"IMAGE": "app:1"}))
+        deploy.wait(BOUND)
+        others = {path: path.read_bytes() for path in folder.rglob("previous*")}
+
+        assert switched(True) == (text + labels).encode()
+        assert switched(True) == (text + labels).encode()
+        assert switched(False) == text.encode()
+        assert {path: path.read_bytes() for path in folder.rglob("previous*")} == others
+        assert (folder / "docker-compose.yml").stat().st_mode & 0o777 == 0o600
+        (folder / "docker-compose.yml").write_text("services:\n  by_hand:\n    image: app:2\n")
+        assert b"by_hand:\n    image: app:2\n    labels:\n" in switched(True)
+    assert len(converge.asked) == 2
+
+
+def test_a_stored_file_that_cannot_be_switched_is_left_as_it_is(engine: Engine, tmp_path: Path) -> None:
+    text = "x-l: &l [a=b]\nservices:\n  web:\n    image: app:1\n    labels: *l\nnetworks:\n  default:\n    labels: *l\n"
+    with house(engine, tmp_path, FakeConverge()) as deploys:
+        deploys.start(request("app", text)).wait(BOUND)
+        with pytest.raises(ComposeUneditable, match="by hand"):
+            deploys.change("app", "switch", lambda: deploys.relabel("app", True)).wait(BOUND)
+        standing = deploys.stored.load("app")
+        assert standing is not None and standing.compose == text
+        with pytest.raises(StoredFailed, match="no Compose file of project other"):
+            deploys.change("other", "switch", lambda: deploys.relabel("other", True)).wait(BOUND)
