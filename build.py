@@ -9,9 +9,11 @@ python3 build.py --output F    into another file
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +42,9 @@ def build(packed: list[wheels.Wheel], modules: Mapping[str, bytes], *, release: 
         raise ValueError(f"a release needs the interpreters of Python {', '.join(missing)} too (python3.N or pyenv)")
     if release and not contents.revision().isalnum():
         raise ValueError("a release is built from a commit, and the tree has changes")
-    compiled = [
-        bytecode.compile_all(interpreter, version, modules) for version, interpreter in found.items() if interpreter
-    ]
+    there = {version: interpreter for version, interpreter in found.items() if interpreter}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # each waits for an interpreter of its own
+        compiled = list(pool.map(lambda version: bytecode.compile_all(there[version], version, modules), there))
     units = {"": unit.packed(modules), **{each.magic: unit.packed(each.files) for each in compiled}}
     data = archive.packed(contents.collect(packed, compiled), units, contents.bootstrap)
     if len(data) >= LIMIT:

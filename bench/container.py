@@ -58,8 +58,11 @@ def build_image(pyz: Path, reference: str) -> None:
 
 
 @contextlib.contextmanager
-def agent_in_container(pyz: Path, name: str, daemon: Daemon) -> Iterator[AgentContainer]:
-    """Build the image and run it in direct mode on the engine's own socket; container and image go at the end."""
+def agent_in_container(pyz: Path, name: str, daemon: Daemon, **options: Any) -> Iterator[AgentContainer]:
+    """Build the image and run it in direct mode on the engine's own socket; container and image go at the end.
+
+    `options` are further fields of ContainerCreate.
+    """
     reference = f"dockpal-test/agent:{name}"
     build_image(pyz, reference)
     port = free_port()
@@ -70,6 +73,7 @@ def agent_in_container(pyz: Path, name: str, daemon: Daemon) -> Iterator[AgentCo
             "Binds": [f"{daemon.socket}:/var/run/docker.sock"],
             "PortBindings": {"9273/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]},
         },
+        **options,
     }
     container_id = ""
     try:
