@@ -219,6 +219,20 @@ def test_what_docker_restarts_itself_is_left_to_docker(
     assert runs_again(daemon, web, before) and house.starts == 0
 
 
+@pytest.mark.parametrize("policy", ["always", "unless-stopped"])
+def test_what_docker_always_restarts_is_left_alone_even_when_it_does_not_run(
+    house: House, daemon: Daemon, run: Callable[..., str], policy: str
+) -> None:
+    """Stopped by hand while nothing was heard; then the end is heard of late."""
+    web = run(HostConfig={"RestartPolicy": {"Name": policy}})
+    daemon.call("POST", f"/containers/{web}/stop", {"t": 5})
+
+    house.recover._on_event(Event("container", "die", web, attributes={AUTO_RECOVER: "true"}))
+
+    wait_for(lambda: house.idle, "nothing left to do")
+    assert house.starts == 0 and ("GET", f"/containers/{web}/json") in house.proxy.calls
+
+
 def test_where_docker_has_given_up_it_is_started_again(
     house: House, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
@@ -259,6 +273,23 @@ def test_what_ended_while_nothing_could_be_heard_is_left_alone_and_said(
     wait_for(lambda: f"container {unique}: ended while Docker's events could not be heard" in caplog.text, "a word")
     wait_for(lambda: house.idle, "nothing left to do")
     assert house.starts == 0
+
+
+def test_what_was_stopped_before_nothing_could_be_heard_is_not_spoken_of(
+    house: House, daemon: Daemon, run: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    house.start()
+    web = run()
+    with house.heard(web, "stop"):
+        daemon.call("POST", f"/containers/{web}/stop", {"t": 5})
+    house.proxy.stop()
+    wait_for(lambda: not house.feed.connected, "the loss to be seen")
+
+    house.proxy.start()
+
+    asked = ("GET", f"/containers/{web}/json")
+    wait_for(lambda: asked in house.proxy.calls and house.idle, "a look, and nothing left to do")
+    assert house.starts == 0 and "left alone" not in caplog.text
 
 
 def test_an_end_that_was_heard_is_not_forgotten_when_the_daemon_goes_away(
@@ -394,8 +425,11 @@ def test_a_start_that_docker_refuses_is_tried_again(
 
 def test_who_is_removed_while_it_waits_is_forgotten(house: House, daemon: Daemon, run: Callable[..., str]) -> None:
     web = run(more={PROJECT: "app"})
-    house.busy.add("app")
     house.start()
+    before = started_at(daemon, web)
+    crash(daemon, web)
+    wait_for(lambda: runs_again(daemon, web, before) and list(house.recover._lives) == [web], "it to run again")
+    house.busy.add("app")
     crash(daemon, web)
     wait_for(lambda: house.recover.waiting == 1, "it to wait")
 
