@@ -7,14 +7,14 @@ writes itself, and those that hold only as far as they are on the container (`do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from dockpal_agent.compose.hashes import service_hash
 from dockpal_agent.compose.labels import CONTENT_HASH, ORIGINAL_PROJECT, ORIGINAL_SERVICE
-from dockpal_agent.compose.project import Entry
+from dockpal_agent.compose.project import Entry, Project
 
-__all__ = ["AUTO_UPDATE", "after_labels", "agent_labels", "changed_labels", "made_from", "switched"]
+__all__ = ["AUTO_UPDATE", "after_labels", "agent_labels", "changed_labels", "made_from", "says_itself"]
 
 AUTO_UPDATE: Final = "dockpal.auto-update"
 
@@ -55,8 +55,9 @@ def changed_labels(entry: Entry, found: Labels, of_image: Labels) -> dict[str, s
     return {key: now.get(key, "") for key in sorted({*now, *then}) if now.get(key) != then.get(key)}
 
 
-def switched(services: Iterable[Entry]) -> bool:
-    """Whether any of the services says itself if it wants to be updated."""
+def says_itself(project: Project) -> bool:
+    """Whether any service of the file, profiles aside, says itself if it wants to be updated."""
+    services = (*project.services.values(), *project.disabled.values())
     return any(AUTO_UPDATE in (entry.get("labels") or {}) for entry in services)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from dockpal_agent.compose.agentlabels import switched
+from dockpal_agent.compose.agentlabels import says_itself
 from dockpal_agent.compose.carrying_out import Run, RunFailed
 from dockpal_agent.compose.errors import ComposeUnsupported
 from dockpal_agent.compose.observe import observe
@@ -79,17 +79,17 @@ def converge(engine: Engine, journal: Journal, project: Project, options: Option
         observed = observe(engine, project.name, project)
         made = plan(project, observed, _without_pulls(options))
         _guard(engine, made, options)
-    says_itself = switched([*project.services.values(), *project.disabled.values()])
+    labelled = says_itself(project)
     if not made.changes:
         report(Progress("create", "", f"project {project.name} is up to date", DONE))
-        return Outcome(made, _ids(made), tuple(warnings), says_itself)
+        return Outcome(made, _ids(made), tuple(warnings), labelled)
     run = Run(engine, journal, project, options, report, made, observed)
     try:
         ids, more = run.carry_out()
     except RunFailed as failure:
         raise ConvergeFailed(str(failure), restored=failure.restored, undone=failure.undone) from failure.__cause__
     log.info("project %s: %d containers", project.name, len(ids))
-    return Outcome(made, ids, (*warnings, *more), says_itself)
+    return Outcome(made, ids, (*warnings, *more), labelled)
 
 
 def _pulled(engine: Engine, made: Plan, options: Options, report: Report) -> list[str]:

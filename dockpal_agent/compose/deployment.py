@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Final
 
-from dockpal_agent.compose.agentlabels import agent_labels, made_from
+from dockpal_agent.compose.agentlabels import agent_labels, made_from, says_itself
 from dockpal_agent.compose.apply import ConvergeFailed, Outcome
 from dockpal_agent.compose.child import read_project, switch_label
 from dockpal_agent.compose.deployevents import DeployRecord
@@ -22,8 +22,9 @@ from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE, content_hash
 from dockpal_agent.compose.locks import Locked, ProjectLocks
+from dockpal_agent.compose.observe import observe
 from dockpal_agent.compose.options import DONE, Gate, Options, Report
-from dockpal_agent.compose.plan import PlanRefused
+from dockpal_agent.compose.plan import PlanRefused, plan
 from dockpal_agent.compose.prepare import NameClash, NoHostPath, Prepared, Read, check_name, prepare, read_request
 from dockpal_agent.compose.project import Project, ReadRequest
 from dockpal_agent.compose.stored import Stored, StoredFailed
@@ -34,12 +35,24 @@ from dockpal_agent.containers.settle import settle_journal
 from dockpal_agent.engine import Engine, EngineError, NotFound, containers, images
 from dockpal_agent.images.errors import ImageError
 
-__all__ = ["Converge", "Parts", "deploy", "prepared", "redeploy", "relabel", "settle_project"]
+__all__ = [
+    "FINISHED_FILES",
+    "FORESEEN",
+    "Converge",
+    "Parts",
+    "deploy",
+    "prepared",
+    "redeploy",
+    "relabel",
+    "settle_project",
+    "standing_outcome",
+]
 
 log = logging.getLogger(__name__)
 
 Converge = Callable[[Engine, Journal, Project, Options, Report], Outcome]
 
+FINISHED_FILES: Final = "finished"
 FORESEEN: Final = (
     ComposeError,
     ConvergeFailed,
@@ -110,6 +123,15 @@ def redeploy(parts: Parts, project: str, gate: Gate, report: Report) -> Outcome:
     return parts.converge(parts.engine, parts.journal, made.project, options, report)
 
 
+def standing_outcome(parts: Parts, project: str) -> Outcome:
+    """What a deploy that stands has made, as far as Docker shows it: without its warnings. Raises as prepared()."""
+    made = prepared(parts, _standing(parts, project))
+    observed = observe(parts.engine, project, made.project)
+    found = plan(made.project, observed, replace(made.options, pull="never"))
+    ids = {action.container: action.old.id for action in found.of("service", "keep", "start") if action.old}
+    return Outcome(found, ids, (), says_itself(made.project))
+
+
 def relabel(parts: Parts, project: str, enabled: bool) -> None:
     """Set the label `dockpal.auto-update` on every service of the stored Compose file, or remove it; the project's lock
     is held. No container is touched. Raises ComposeError, StoredFailed.
@@ -131,7 +153,7 @@ def _standing(parts: Parts, project: str) -> DeployRequest:
 
 
 def settle_project(parts: Parts, project: str) -> str:
-    """Bring an interrupted deploy's files to an end; "finished" where the new ones stand, "undone", "" for none.
+    """Bring an interrupted deploy's files to an end; FINISHED_FILES where the new ones stand, "undone", "" for none.
 
     The agent's own containers have been settled before; those of a shell's killed `up` are now. The project's lock is
     held. Raises EngineError, JournalFailed, StoredFailed.
@@ -143,7 +165,7 @@ def settle_project(parts: Parts, project: str) -> str:
         return ""
     if _stands(_of_project(parts.engine, project), pending.hashes):
         parts.stored.commit(project)
-        outcome = "finished"
+        outcome = FINISHED_FILES
     else:
         parts.stored.roll_back(project)
         outcome = "undone"

@@ -18,7 +18,17 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.compose.apply import Outcome
 from dockpal_agent.compose.deployevents import DeployRecord, DeployRecords, View
-from dockpal_agent.compose.deployment import Parts, deploy, prepared, redeploy, relabel, settle_project
+from dockpal_agent.compose.deployment import (
+    FINISHED_FILES,
+    FORESEEN,
+    Parts,
+    deploy,
+    prepared,
+    redeploy,
+    relabel,
+    settle_project,
+    standing_outcome,
+)
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.lanes import AT_ONCE, Lanes, QueueFull, Stopping, Work
@@ -171,7 +181,8 @@ class Deploys:
         def alone() -> Any:
             with self._parts.locks.held(project, self._parts.stopping):
                 self._parts.ready()
-                settle_project(self._parts, project)
+                if settle_project(self._parts, project) == FINISHED_FILES:
+                    self._note_finished(project)
                 return deed()
 
         return self._lanes.submit(Work(project, f"{key} {project}", f"{key} {project}", alone))
@@ -231,6 +242,15 @@ class Deploys:
 
     def _stands(self, project: str, outcome: Outcome) -> None:
         _told(self._on_deployed, project, outcome)
+
+    def _note_finished(self, project: str) -> None:
+        """A deploy stands that the agent's end cut off: what it means is told now."""
+        try:
+            outcome = standing_outcome(self._parts, project)
+        except FORESEEN as error:
+            log.error("project %s: what was deployed when the agent ended could not be looked at: %s", project, error)
+        else:
+            self._stands(project, outcome)
 
     def _settle_when_there(self) -> None:
         """The thread of the start."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockpal_agent.compose.agentlabels import after_labels, agent_labels, changed_labels, made_from, switched
+from dockpal_agent.compose.agentlabels import after_labels, agent_labels, changed_labels, made_from, says_itself
 from dockpal_agent.compose.hashes import service_hash
 from dockpal_agent.compose.model import SERVICE_ROWS
 from dockpal_agent.compose.project import Entry
@@ -92,5 +92,6 @@ def test_the_agents_own_and_the_protecting_labels_are_not_among_them() -> None:
 
 
 def test_a_file_says_itself_whether_it_wants_updates_by_any_of_its_services() -> None:
-    assert switched([service({}), service({UPDATE: "false"})])
-    assert not switched([service({}), service({WINDOW: ""})])
+    text = "services: {{a: {{image: a, profiles: [x], labels: ['{}']}}, b: {{image: b}}}}"
+    assert says_itself(read(text.format(f"{UPDATE}=false")))
+    assert not says_itself(read(text.format(f"{WINDOW}=")))

@@ -299,3 +299,7 @@ def test_killed_before_its_files_stand_a_deploy_that_changed_labels_only_is_fini
     assert place.deploys.stored.pending(place.project) is None
     standing = place.deploys.stored.load(place.project)
     assert standing is not None and standing.compose == new
+    project, outcome = place.told[-1]
+    assert project == place.project and outcome is not None and len(place.told) == 2
+    assert outcome.auto_update_labelled and set(outcome.kept_labels) == {"web"}
+    assert set(outcome.containers) == {place.name("db"), place.name("web")}
