@@ -139,7 +139,8 @@ class Replacements:
         """
         self.ready()
         changes = together.changes_of(self._engine, wishes)
-        restarts = [containers.inspect(self._engine, container_id) for container_id in wishes.restarts]
+        replaced = {change.old_id for change in changes}
+        restarts = [containers.inspect(self._engine, one) for one in wishes.restarts if one not in replaced]
         for change in changes:
             self._own.guard(change.old, "update" if change.image_id else "edit")
         for old in restarts:

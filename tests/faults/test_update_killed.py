@@ -124,11 +124,14 @@ def test_killed_in_an_update_the_next_start_ends_it_with_the_old_containers_or_t
 
     killed(kill, shop, proxy, data, login)
 
-    with working(data, docker_socket, login=login, grace=1.0, app=shop.unique) as bench:
+    proxy.clear()
+    proxy.hang("*", "/containers/json", times=None)  # until somebody listens
+    with working(data, proxy.socket_path, login=login, grace=1.0, app=shop.unique) as bench:
+        proxy.clear()
         record = only_end(bench)
         assert (record.stage, record.error_code) == (kill.stage, kill.code), record.message
         assert "the agent ended during this update" in record.message
-        assert bench.told[-1]["stage"] == kill.stage.value
+        assert [event["stage"] for event in bench.heard(record)] == [kill.stage.value]
         came_up = kill.stage is Stage.COMPLETED
         assert (shop.runs() == old) is not came_up
         assert (shop.means() == old) is not came_up

@@ -27,7 +27,7 @@ FALLS: Final = (
     'HEALTHCHECK --interval=1s --timeout=2s --retries=1 CMD ["test","-f","/tmp/well"]',
 )
 SLOW: Final = (
-    """CMD ["sh","-c","trap 'exit 0' TERM; sleep 7; touch /tmp/well; sleep 1000 & wait"]""",
+    """CMD ["sh","-c","sleep 7; touch /tmp/well; sleep 1000"]""",
     'HEALTHCHECK --interval=2s --timeout=2s --start-period=8s CMD ["test","-f","/tmp/well"]',
 )
 REACHES: Final = {

@@ -9,30 +9,25 @@ import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Optional
 
 from dockpal_agent.api.agent import Agent
-from dockpal_agent.apps.checks import Checks
-from dockpal_agent.apps.choices import Choices
 from dockpal_agent.apps.ending import Parts
-from dockpal_agent.apps.feed import UpdateFeed
-from dockpal_agent.apps.listing import Apps
-from dockpal_agent.apps.logins import Logins
-from dockpal_agent.apps.notes import Notes
+from dockpal_agent.apps.monitor import Monitor
 from dockpal_agent.apps.record import Record
-from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.schedule import Schedule
 from dockpal_agent.apps.updates import Updates
 from dockpal_agent.compose.deployrequest import read_deploy
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.integration.edits import house, small_config, variant
 
-__all__ = ["GRACE", "STAYS", "Bench", "Shop", "bring_up", "deploy", "login_file", "working"]
+__all__ = ["GRACE", "STAYS", "Bench", "Shop", "bring_up", "compose_command", "deploy", "login_file", "working"]
 
 GRACE: Final = 5.0  # seconds
-STAYS: Final = """CMD ["sh","-c","trap 'exit 0' TERM; echo $VERSION > /data/started; sleep 1000 & wait"]"""
+STAYS: Final = """CMD ["sh","-c","echo $VERSION > /data/started; sleep 1000"]"""
 PROJECT: Final = "com.docker.compose.project"
 
 
@@ -51,8 +46,6 @@ class Bench:
     agent: Agent
     updates: Updates
     parts: Parts
-    apps: Apps
-    feed: UpdateFeed
     app: str = ""
     told: list[dict[str, Any]] = field(default_factory=list)
 
@@ -63,6 +56,21 @@ class Bench:
     def ended(self, attempt_id: str, within: float = 90.0) -> Record:
         wait_for(lambda: self.parts.records.get(attempt_id).ended, f"the end of {attempt_id}", within)
         return self.parts.records.get(attempt_id)
+
+    def round(self) -> None:
+        """A round of the image monitor, and what it begins. The agent's own comes at any time, and begins nothing."""
+        agent = self.agent
+        Monitor(agent.engine, agent.checks, login=self.parts.logins.read, interval=0.0).round()
+        config = replace(agent.config, auto_update_enabled=True)
+        known = (agent.checks, self.parts.choices, self.parts.records, agent.update_feed)
+        Schedule(agent.apps, self.updates, *known, config).after_round()
+
+    def newest(self, app: str) -> Record:
+        """The app's last attempt, once it has ended and nothing waits."""
+        wait_for(lambda: not self.updates.running(app), f"the end of {app}", 60)
+        record = self.parts.records.newest(app)
+        assert record is not None
+        return record
 
     def heard(self, record: Record) -> list[dict[str, Any]]:
         """The feed's events of an attempt, once its end was told."""
@@ -83,32 +91,21 @@ def working(
     grace: float = GRACE,
     cleanup: bool = False,
     app: str = "",
+    **settings: Any,
 ) -> Iterator[Bench]:
-    """The agent without a transport, and its updates; ended at the end."""
-    with house(small_config(data, docker_socket)) as service:
+    """The agent without a transport, with these values of its Config; ended at the end."""
+    config = replace(
+        small_config(data, docker_socket),
+        registry_auth_file=login,
+        auto_update_enabled=False,
+        auto_update_health_grace=grace,
+        auto_update_cleanup=cleanup,
+        **settings,
+    )
+    with house(config) as service:
         agent: Agent = service._agent
-        state = agent.config.state_dir
-        feed = UpdateFeed()
-        records = Records(state / "updates.jsonl", tell=feed.tell)
-        checks, choices = Checks(state / "image-checks.json"), Choices(state / "apps.json")
-        parts = Parts(
-            engine=agent.engine,
-            pulls=agent.pulls,
-            replacements=agent.replacements,
-            deploys=agent.deploys,
-            own=agent.own,
-            records=records,
-            choices=choices,
-            checks=checks,
-            notes=Notes(state / "updates"),
-            logins=Logins(login),
-            grace=grace,
-            cleanup=cleanup,
-        )
-        apps = Apps(agent.engine, checks, choices, records)
-        updates = Updates(parts, apps.find, at_once=2)
-        bench = Bench(agent, updates, parts, apps, feed, app)
-        view = feed.open()
+        bench = Bench(agent, agent.updates, agent.updates._parts, app)
+        view = agent.update_feed.open()
 
         def listen() -> None:
             with contextlib.suppress(EOFError):
@@ -119,12 +116,10 @@ def working(
 
         listener = threading.Thread(target=listen, name="feed", daemon=True)
         listener.start()
-        updates.begin()
         try:
             yield bench
         finally:
-            assert updates.close(30)
-            feed.close()
+            view.close()
             listener.join(10)
 
 
@@ -142,7 +137,8 @@ class Shop:
     def push(self, version: str, *changes: str) -> None:
         """A version of the image in the registry; what this host has under the tag stays as it is."""
         made = variant(
-            self.daemon, self.busybox, f"dockpal-test/{self.unique}:{version}", f"ENV VERSION={version}", *changes
+            *(self.daemon, self.busybox, f"dockpal-test/{self.unique}:{version}"),
+            *(f"ENV VERSION={version}", *changes),
         )
         was = self.daemon.answer("GET", f"/images/{self.reference}/json")
         self.registry.push(self.daemon, made, self.name)
@@ -179,7 +175,8 @@ class Shop:
         """The app's Compose file; `web` are YAML lines of further attributes."""
         more = "".join(f"    {line}\n" for line in web.splitlines())
         return (
-            f"services:\n  web:\n    image: {self.reference}\n    volumes: ['kept:/data']\n{more}"
+            f"services:\n  web:\n    image: {self.reference}\n    volumes: ['kept:/data']\n"
+            f"    stop_signal: SIGKILL\n{more}"
             f"  db:\n    image: {self.busybox}\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n"
             "volumes: {kept: {}}\n"
         )
@@ -208,10 +205,20 @@ def deploy(bench: Bench, shop: Shop, compose: str) -> None:
     bench.agent.deploys.start(read_deploy({"name": shop.unique, "compose": compose, "registry_auths": auths})).wait(60)
 
 
+def compose_command(shop: Shop, folder: Path, docker_compose: Path, *arguments: str) -> dict[str, Any]:
+    """docker compose over the folder's file, for subprocess.run."""
+    return {
+        "args": [str(docker_compose), "-p", shop.unique, *arguments],
+        "cwd": folder,
+        "env": {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DOCKER_HOST": f"unix://{shop.daemon.socket}"},
+        "capture_output": True,
+        "timeout": 120,
+        "check": True,
+    }
+
+
 def bring_up(shop: Shop, compose: str, folder: Path, docker_compose: Path) -> None:
     """As somebody on the host does: the agent has no file."""
     shop.pull()
     (folder / "compose.yaml").write_text(compose)
-    command = [str(docker_compose), "-p", shop.unique, "up", "-d"]
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "DOCKER_HOST": f"unix://{shop.daemon.socket}"}
-    subprocess.run(command, cwd=folder, env=environment, capture_output=True, timeout=120, check=True)
+    subprocess.run(**compose_command(shop, folder, docker_compose, "up", "-d"))

@@ -1,0 +1,252 @@
+"""Updates of apps with several services that need one another, and several updates at once, on a real engine."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from dockpal_agent.apps.stages import ErrorCode, Stage
+from dockpal_agent.apps.updates import AlreadyRunning, TooManyUpdates
+from tests.engines.daemon import Daemon, wait_for
+from tests.engines.registry import Registry
+from tests.integration.updating import STAYS, Bench, Shop, bring_up, compose_command, deploy, login_file, working
+
+# The image's program: a job counts how often it ran, everything else stays.
+PROGRAM: Final = """CMD ["sh","-c","sleep 1000"]"""
+MIGRATE: Final = "echo $VERSION >> /data/migrated; test $VERSION != bad"
+FILE: Final = """\
+services:
+  app:
+    image: {image}
+    stop_signal: SIGKILL
+    scale: 2
+    depends_on:
+      migrate: {{condition: service_completed_successfully}}
+  db:
+    image: {image}
+    stop_signal: SIGKILL
+    command: [sh, -c, 'sleep 1; touch /tmp/up; sleep 1000']
+    healthcheck: {{test: [CMD, test, -f, /tmp/up], interval: 1s, retries: 9}}
+    volumes: ['kept:/data', '/anonymous']
+  migrate:
+    image: {image}
+    stop_signal: SIGKILL
+    command: [sh, -c, '{migrate}']
+    volumes: ['kept:/data']
+    depends_on:
+      db: {{condition: service_healthy}}
+  cache:
+    image: {busybox}
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    depends_on:
+      db: {{condition: service_started, restart: true}}
+  side:
+    image: {busybox}
+    command: [sleep, '1000']
+    stop_signal: SIGKILL
+    network_mode: service:db
+volumes: {{kept: {{}}}}
+"""
+
+
+@pytest.fixture
+def shop(daemon: Daemon, registry: Registry, busybox: str, unique: str, labels: dict[str, str]) -> Iterator[Shop]:
+    shop = Shop(daemon, registry, busybox, unique, labels)
+    yield shop
+    shop.clean()
+
+
+def text_of(shop: Shop) -> str:
+    return FILE.format(image=shop.reference, busybox=shop.busybox, migrate=MIGRATE.replace("$", "$$"))
+
+
+def rows(shop: Shop) -> dict[str, dict[str, Any]]:
+    """Inspects by service and number."""
+    listed = shop.daemon.containers(label=[f"com.docker.compose.project={shop.unique}"])
+    found = [shop.daemon.inspect(entry["Id"]) for entry in listed]
+    return {one["Name"].removeprefix(f"/{shop.unique}-"): one for one in found}
+
+
+def ids(shop: Shop) -> dict[str, str]:
+    return {name: one["Id"] for name, one in rows(shop).items()}
+
+
+def up(shop: Shop, bench: Bench, stored: bool, folder: Path, docker_compose: Path) -> None:
+    if stored:
+        deploy(bench, shop, text_of(shop))
+    else:
+        bring_up(shop, text_of(shop), folder, docker_compose)
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
+def test_services_come_up_in_order_with_all_that_belongs_to_them(
+    stored: bool, shop: Shop, docker_socket: str, docker_compose: Path, tmp_path: Path
+) -> None:
+    shop.push("1", PROGRAM)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login) as bench:
+        up(shop, bench, stored, tmp_path, docker_compose)
+        before = rows(shop)
+        shop.daemon.exec(before["db-1"]["Id"], "sh", "-c", "echo a > /anonymous/file")
+        shop.push("2", PROGRAM)
+
+        record = bench.update(shop.unique)
+
+        assert record.stage is Stage.COMPLETED, record.message
+        after = rows(shop)
+        assert after.keys() == before.keys()
+        for name in ("app-1", "app-2", "db-1", "migrate-1"):
+            assert after[name]["Image"] == shop.means() != before[name]["Image"]
+            assert after[name]["Config"]["Labels"]["com.docker.compose.image"] == shop.means()
+        started = {name: one["State"]["StartedAt"] for name, one in after.items()}
+        assert started["db-1"] < started["migrate-1"] < min(started["app-1"], started["app-2"])
+        assert after["migrate-1"]["State"]["ExitCode"] == 0
+        assert shop.daemon.exec(after["db-1"]["Id"], "cat", "/data/migrated") == b"1\n2\n"
+        assert shop.daemon.exec(after["db-1"]["Id"], "cat", "/anonymous/file") == b"a\n"
+        assert after["cache-1"]["Id"] == before["cache-1"]["Id"]
+        assert started["cache-1"] > started["db-1"]
+        assert after["side-1"]["HostConfig"]["NetworkMode"] == f"container:{after['db-1']['Id']}"
+        assert after["side-1"]["State"]["Running"]
+        assert "migrate-1 ended with 0" in record.message
+    if not stored:
+        subprocess.run(**compose_command(shop, tmp_path, docker_compose, "up", "-d"))
+        seen = {name: one["Id"] for name, one in after.items()}
+        seen["side-1"] = ids(shop)["side-1"]  # Compose's hash of it holds the id of db's container: it has to be anew
+        assert ids(shop) == seen
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
+def test_a_job_that_fails_takes_all_back(
+    stored: bool, shop: Shop, docker_socket: str, docker_compose: Path, tmp_path: Path
+) -> None:
+    shop.push("1", PROGRAM)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login) as bench:
+        up(shop, bench, stored, tmp_path, docker_compose)
+        old, before = shop.means(), ids(shop)
+        shop.push("bad", PROGRAM)
+
+        record = bench.update(shop.unique)
+
+        assert (record.stage, record.error_code) == (Stage.ROLLED_BACK, ErrorCode.HEALTH_PROBE_FAILED), record.message
+        assert "migrate" in record.message and "exit 1" in record.message
+        assert ids(shop) == before and shop.means() == old
+        running = {name for name, one in rows(shop).items() if one["State"]["Running"]}
+        assert running == before.keys() - {"migrate-1"}
+        assert bench.parts.choices.quarantined(shop.unique, shop.reference)
+
+
+def test_a_second_trigger_is_refused_and_so_is_one_past_the_limit(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    shop.push("1", STAYS)
+    with working(tmp_path / "data", docker_socket, login=login_file(tmp_path, shop.registry)) as bench:
+        deploy(bench, shop, shop.compose())
+        shop.push("2", STAYS)
+        attempt_id = bench.updates.trigger(shop.unique)
+        with pytest.raises(AlreadyRunning, match="update_already_running"):
+            bench.updates.trigger(shop.unique)
+        assert bench.updates.running(shop.unique)
+        with bench.updates._lock:
+            bench.updates._running.update({f"other-{number}": "user:agent" for number in range(7)})
+        other = f"{shop.unique}-other"
+        shop.daemon.run(
+            *(shop.busybox, "sleep", "1000"), name=other, labels={"com.docker.compose.project": other, **shop.labels}
+        )
+        with pytest.raises(TooManyUpdates):
+            bench.updates.trigger(other)
+        assert bench.ended(attempt_id).stage is Stage.COMPLETED
+        wait_for(lambda: not bench.updates.running(shop.unique), "its end")
+        assert [record.attempt_id for record in bench.parts.records.history(shop.unique, 10)] == [attempt_id]
+
+
+def test_an_image_that_failed_waits_for_its_tag_to_move_on_and_by_itself_nothing_begins_within_the_cooldown(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    window = time.strftime("%H:%M", time.localtime(time.time() + 7200))
+    shut = f"{window}-{time.strftime('%H:%M', time.localtime(time.time() + 10800))}"
+    with working(tmp_path / "data", docker_socket, login=login, auto_update_cooldown=3600.0) as bench:
+        deploy(bench, shop, shop.compose("labels: {dockpal.auto-update: 'true'}"))
+        shop.push("2", """CMD ["sh","-c","exit 3"]""")
+        bench.round()
+        record = bench.newest(shop.unique)
+        assert (record.stage, record.triggered_by) == (Stage.ROLLED_BACK, "auto"), record.message
+
+        bench.told.clear()
+        bench.round()  # the same image: not even a skip
+        assert bench.told == []
+        shop.push("3", STAYS)
+        bench.round()
+        wait_for(lambda: bench.told, "a skip")
+        assert [(event["stage"], event["error_code"]) for event in bench.told] == [("pending", "skipped_cooldown")]
+        assert bench.parts.records.newest(shop.unique) == record
+
+    with working(tmp_path / "data", docker_socket, login=login, auto_update_cooldown=0.0) as bench:
+        deploy(
+            bench, shop, shop.compose(f"labels: {{dockpal.auto-update: 'true', dockpal.auto-update.window: '{shut}'}}")
+        )
+        bench.round()
+        wait_for(lambda: bench.told, "a skip")
+        assert [event["error_code"] for event in bench.told] == ["skipped_window"]
+        deploy(bench, shop, shop.compose("labels: {dockpal.auto-update: 'true'}"))
+        bench.round()
+        assert bench.newest(shop.unique).stage is Stage.COMPLETED
+        assert bench.parts.choices.quarantined(shop.unique, shop.reference) == ""
+
+
+def test_automatic_updates_wait_for_their_turn(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login, auto_update_concurrency=1, grace=2.0) as bench:
+        names = [f"{shop.unique}-{letter}" for letter in "abc"]
+        for name in names:
+            shop.unique = name
+            deploy(bench, shop, shop.compose("labels: {dockpal.auto-update: 'true'}"))
+        shop.unique = names[0][:-2]
+        shop.push("2", STAYS)
+        bench.round()
+        assert all(bench.updates.running(name) for name in names)
+        records = [bench.newest(name) for name in names]
+        assert {record.stage for record in records} == {Stage.COMPLETED}
+        spans = sorted((record.started_at, record.completed_at or 0) for record in records)
+        assert spans[0][1] <= spans[1][0] and spans[1][1] <= spans[2][0]
+
+
+def test_the_agents_end_takes_an_update_back_that_is_not_proven(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login, grace=600.0) as bench:
+        deploy(bench, shop, shop.compose())
+        old = shop.means()
+        shop.push("2", STAYS)
+        attempt_id = bench.updates.trigger(shop.unique)
+        wait_for(lambda: bench.parts.records.get(attempt_id).stage is Stage.VERIFYING, "the gate", 30)
+    with working(tmp_path / "data", docker_socket) as bench:
+        record = bench.ended(attempt_id)
+        assert (record.stage, record.error_code) == (Stage.ROLLED_BACK, ErrorCode.COMPOSE_ERROR), record.message
+        assert "the agent ended" in record.message
+        assert shop.runs() == old == shop.means()
+        assert bench.parts.choices.quarantined(shop.unique, shop.reference) == ""
+
+
+@pytest.mark.parametrize("cleanup", [True, False])
+def test_the_old_image_stays_unless_it_is_to_be_cleaned_up(
+    cleanup: bool, shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login, cleanup=cleanup, grace=1.0) as bench:
+        deploy(bench, shop, shop.compose())
+        old = shop.means()
+        shop.push("2", STAYS)
+        assert bench.update(shop.unique).stage is Stage.COMPLETED
+        wait_for(lambda: not bench.updates.running(shop.unique), "the end of the attempt's thread")
+        assert (shop.daemon.answer("GET", f"/images/{old}/json").status == 404) is cleanup
