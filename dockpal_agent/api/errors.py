@@ -20,7 +20,7 @@ from dockpal_agent.compose.locks import Locked
 from dockpal_agent.compose.plan import PlanRefused
 from dockpal_agent.compose.prepare import NameClash, NoHostPath
 from dockpal_agent.compose.running import NoSuchProject
-from dockpal_agent.compose.stored import StoredFailed
+from dockpal_agent.compose.stored import NotOurFile, StoredFailed
 from dockpal_agent.containers.edit import InvalidEdit
 from dockpal_agent.containers.image_change import CannotEdit
 from dockpal_agent.containers.journal import JournalFailed, Settling, Taken
@@ -157,6 +157,7 @@ STATUS: Final[tuple[tuple[type[Exception], int], ...]] = (
     (QueueFull, 429),
     (Locked, 409),
     (Stopping, 503),
+    (NotOurFile, 409),
     (StoredFailed, 507),
     (NoSuchApp, 404),
     (NoSuchAttempt, 404),

@@ -22,7 +22,7 @@ from dockpal_agent.compose.dotenv import dotenv
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.projectfolder import ProjectFolder
 
-__all__ = ["Pending", "Stored", "StoredFailed"]
+__all__ = ["NotOurFile", "Pending", "Stored", "StoredFailed"]
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,10 @@ _WORD: Final = re.compile(r"[^\s\"'\[\]{},]+")
 
 class StoredFailed(Exception):
     """The files of a project could not be written or read; the text says which, and why."""
+
+
+class NotOurFile(StoredFailed):
+    """A deploy would overwrite what somebody else put into the project's folder."""
 
 
 @dataclass(frozen=True)
@@ -144,14 +148,16 @@ class Stored:
         """Write a deploy's files; what they were before is kept until commit() or roll_back().
 
         `hashes` are what a service's container shows when the deploy stands, any one of them; `readable` are shipped
-        files that containers mount. Raises StoredFailed; all files are as before then.
+        files that containers mount. Raises NotOurFile, StoredFailed; all files are as before then.
         """
         folder = self._folder(request.name)
         files = _rendered(request, set(readable))
         with _said("written", folder):
             folder.make()
-            stale = _stale(folder, self._request(folder, CURRENT), request)
+            standing = self._request(folder, CURRENT)
+            stale = _stale(folder, standing, request)
             before = {name: _kept(folder, name) for name in (*files, *stale)}
+            _refuse_others(folder, files, before, standing)
             pending = {
                 "version": VERSION,
                 "deploy_id": deploy_id,
@@ -315,6 +321,27 @@ def _kept(folder: ProjectFolder, name: str) -> Optional[list[Any]]:
             raise StoredFailed(f"{path} is there and is no plain file of at most {LARGEST} bytes: it is not replaced")
         return None
     return [content.decode("utf-8", "surrogateescape"), path.lstat().st_mode & 0o777]
+
+
+def _refuse_others(
+    folder: ProjectFolder,
+    files: Mapping[str, tuple[str, int]],
+    before: Mapping[str, Optional[list[Any]]],
+    standing: Optional[DeployRequest],
+) -> None:
+    """Raises NotOurFile for what is there with another text, and is not of the deploy that stands.
+
+    A Compose file is kept as that of the deploy before, whoever wrote it.
+    """
+    ours = {COMPOSE_FILE, *(_rendered(standing, set()) if standing else ())}
+    others = [
+        name for name, (text, _) in files.items() if name not in ours and (was := before[name]) and was[0] != text
+    ]
+    if others:
+        raise NotOurFile(
+            f"{', '.join(others)} in {folder.path}: no deploy has put that there, and it is not overwritten; "
+            "send its text along with the deploy, or move it away"
+        )
 
 
 def _as_on_disk(folder: ProjectFolder, record: DeployRequest) -> DeployRequest:

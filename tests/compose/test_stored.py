@@ -12,7 +12,7 @@ import pytest
 
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.projectfolder import ProjectFolder
-from dockpal_agent.compose.stored import Stored, StoredFailed
+from dockpal_agent.compose.stored import NotOurFile, Stored, StoredFailed
 
 ONE = DeployRequest(
     "My.App", "# one\nservices: {}\n", env_file="A=1\n", files={"conf/web.conf": "one", "run.sh": "#!x"}
@@ -94,11 +94,26 @@ def test_a_first_deploy_that_is_rolled_back_leaves_nothing_but_what_was_there(st
     stored.roll_back("My.App")
     assert not folder.exists()
     folder.mkdir(parents=True)
-    (folder / ".env").write_bytes(b"\xff=mine\n")
+    (folder / "docker-compose.yml").write_bytes(b"# \xff mine\n")
     stored.begin(ONE, "deploy-1", {}, ())
-    assert (folder / ".env").read_text() == "A=1\n"
+    assert (folder / "docker-compose.yml").read_text() == ONE.compose
     stored.roll_back("My.App")
-    assert (folder / ".env").read_bytes() == b"\xff=mine\n" and os.listdir(folder) == [".env"]
+    assert (folder / "docker-compose.yml").read_bytes() == b"# \xff mine\n"
+    assert os.listdir(folder) == ["docker-compose.yml"]
+
+
+@pytest.mark.parametrize("name", [".env", "conf/web.conf"])
+def test_a_file_that_no_deploy_has_put_there_is_not_overwritten(stored: Stored, folder: Path, name: str) -> None:
+    (folder / name).parent.mkdir(parents=True)
+    (folder / name).write_text("mine")
+    with pytest.raises(NotOurFile, match=f"{name} .*not overwritten"):
+        stored.begin(ONE, "deploy-1", {}, ())
+    assert (folder / name).read_text() == "mine" and stored.pending("My.App") is None
+    (folder / name).write_text("A=1\n" if name == ".env" else "one")  # the same text is no loss
+    deployed(stored, ONE)
+    (folder / name).write_text("by hand")  # of the deploy that stands: a deploy replaces it
+    deployed(stored, replace(ONE, env_file="A=2\n"))
+    assert (folder / name).read_text() == ("A=2\n" if name == ".env" else "one")
 
 
 def test_what_cannot_be_written_whole_is_not_begun(

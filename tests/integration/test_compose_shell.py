@@ -14,7 +14,12 @@ from typing import Any
 import pytest
 
 from dockpal_agent.compose.locks import ProjectLocks
+from dockpal_agent.containers.aside import is_aside
+from dockpal_agent.containers.journal import Journal
+from dockpal_agent.containers.settle import settle
+from dockpal_agent.engine import Engine
 from tests.engines.daemon import Daemon, wait_for
+from tests.faults.proxy import FaultProxy
 from tests.integration.deploying import file_of, ids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +170,33 @@ def test_an_up_waits_for_the_lock_that_the_agent_holds(shell: Shell, daemon: Dae
     _, said = up.communicate(timeout=120)
     assert up.returncode == 0, said
     assert list(ids(daemon, unique)) == [f"{unique}-web-1"]
+
+
+def test_an_agent_that_starts_leaves_alone_what_an_up_is_replacing(
+    shell: Shell, daemon: Daemon, engine: Engine, busybox: str, unique: str, docker_socket: str
+) -> None:
+    shell.write(file_of(busybox, web="stop_signal: SIGKILL", db="stop_signal: SIGKILL"))
+    shell.run("up")
+    shell.write(file_of(busybox, web="stop_signal: SIGKILL\ntty: true", db="stop_signal: SIGKILL\ntty: true"))
+    seen = []
+
+    def agent_starts(call: object) -> None:
+        """Both old containers are stopped and set aside, the first new one is about to be started."""
+        state = shell.data / "state"
+        before = ids(daemon, unique)
+        settled = settle(engine, Journal(state / "replacements", others=state / "shell"), rest=0.0)
+        seen.append((settled, ids(daemon, unique) == before, any(is_aside(name) for name in before)))
+
+    with FaultProxy(docker_socket) as proxy:
+        proxy.before("POST", "/containers/.*/start", agent_starts, times=1)
+        shell.run("up", DOCKPAL_DOCKER_SOCKET=proxy.socket_path)
+
+    assert seen == [([], True, True)]
+    assert {name: state for name, (_, state) in ids(daemon, unique).items()} == {
+        f"{unique}-web-1": "running",
+        f"{unique}-db-1": "running",
+    }
+    assert daemon.inspect(f"{unique}-web-1")["Config"]["Tty"]
 
 
 def _opened(pid: int, path: str) -> bool:
