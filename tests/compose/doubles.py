@@ -56,7 +56,7 @@ class FakeConverge:
 
 @contextmanager
 def house(
-    engine: Engine, data: Path, converge: Converge, told: Optional[list[Told]] = None, **parts: Any
+    engine: Engine, data: Path, converge: Converge, told: Optional[list[Told]] = None, updates: int = 0, **parts: Any
 ) -> Iterator[Deploys]:
     """Deploys over a data directory, ended at the end. `told` gets what was deployed, and None for what was removed."""
     hears: list[Told] = [] if told is None else told
@@ -77,6 +77,7 @@ def house(
             **made,
         ),
         data / "state" / "deploys",
+        updates=updates,
         on_deployed=lambda project, outcome: hears.append((project, outcome)),
         on_removed=lambda project: hears.append((project, None)),
     )

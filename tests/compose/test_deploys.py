@@ -14,7 +14,7 @@ from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.deployevents import NoSuchDeploy
 from dockpal_agent.compose.errors import ComposeInvalid, ComposeUneditable, ComposeUnsupported
 from dockpal_agent.compose.hostpaths import HostPaths
-from dockpal_agent.compose.lanes import QueueFull, Stopping
+from dockpal_agent.compose.lanes import AT_ONCE, QueueFull, Stopping
 from dockpal_agent.compose.options import DONE, ERROR, Progress, Report
 from dockpal_agent.compose.prepare import NameClash, NoHostPath
 from dockpal_agent.compose.stored import StoredFailed
@@ -354,3 +354,13 @@ def test_a_stored_file_that_cannot_be_switched_is_left_as_it_is(engine: Engine, 
         assert standing is not None and standing.compose == text
         with pytest.raises(StoredFailed, match="no Compose file of project other"):
             deploys.change("other", "switch", lambda: deploys.relabel("other", True)).wait(BOUND)
+
+
+def test_updates_have_places_beside_those_of_all_other_changes(engine: Engine, tmp_path: Path) -> None:
+    together = threading.Barrier(AT_ONCE + 2)
+    with house(engine, tmp_path, FakeConverge(), updates=1) as deploys:
+        changes = [
+            deploys.change(f"app{number}", "update", lambda: together.wait(BOUND)) for number in range(AT_ONCE + 1)
+        ]
+        together.wait(BOUND)
+        assert {change.wait(BOUND) for change in changes} <= set(range(AT_ONCE + 2))
