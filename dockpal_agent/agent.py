@@ -1,52 +1,27 @@
-"""Puts the parts together, runs until a signal, and ends them in order."""
+"""Runs the agent: the house with all its parts, and the transport of the mode, until a signal, ended in order."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from dockpal_agent import __version__
 from dockpal_agent.api.agent import Agent
-from dockpal_agent.api.auth import Guard
-from dockpal_agent.api.router import Router
-from dockpal_agent.api.routes import ALIASES, ROUTES
 from dockpal_agent.api.service import Service
-from dockpal_agent.compose.apply import converge
-from dockpal_agent.compose.deployment import Parts
-from dockpal_agent.compose.deploys import Deploys
-from dockpal_agent.compose.hostpaths import host_paths
-from dockpal_agent.compose.locks import ProjectLocks
-from dockpal_agent.compose.options import Options
-from dockpal_agent.compose.stored import Stored
 from dockpal_agent.config import Config
-from dockpal_agent.containers.feed import EventFeed
-from dockpal_agent.containers.inventory import Inventory
-from dockpal_agent.containers.journal import Journal
-from dockpal_agent.containers.logs import Logs
-from dockpal_agent.containers.own import OwnContainer
-from dockpal_agent.containers.replacements import Replacements
-from dockpal_agent.containers.stats import Stats
-from dockpal_agent.engine import Engine
-from dockpal_agent.host import Host
-from dockpal_agent.images.pulls import Pulls
+from dockpal_agent.house import StartFailed, house
 from dockpal_agent.memory import Allocator
-from dockpal_agent.storage import make_private_directory
 
-__all__ = ["StartFailed", "house", "run"]
+__all__ = ["run"]
 
 log = logging.getLogger(__name__)
 
 STACK: Final = 1 << 20  # bytes of each thread's stack; below 512 KiB, nested JSON ends the process
 GIVE_BACK_EVERY: Final = 30.0  # seconds between two returns of free memory to the host
 GRACE: Final = 8.0  # seconds for running answers at the end; Docker gives a container 10 s to stop
-
-
-class StartFailed(Exception):
-    """The agent cannot start; the text says what to do."""
 
 
 class Transport(Protocol):
@@ -82,71 +57,6 @@ def run(config: Config, warnings: Sequence[str]) -> int:
         return 1
     log.info("stopped")
     return 0
-
-
-@contextlib.contextmanager
-def house(config: Config) -> Iterator[Service[Agent]]:
-    """Everything below the transports, started; ended in reverse order. Raises StartFailed."""
-    _make_directories(config)
-    with contextlib.ExitStack() as ending:
-        engine = Engine(config.docker_socket)
-        ending.callback(engine.close)
-        feed = EventFeed(engine)
-        own = OwnContainer(engine)
-        pulls = Pulls(engine)
-        journal = Journal(config.state_dir / "replacements", others=config.state_dir / "shell")
-        replacements = Replacements(engine, journal, own, pulls)
-        agent = Agent(
-            config=config,
-            version=__version__,
-            engine=engine,
-            host=Host(engine),
-            own=own,
-            inventory=Inventory(engine, own, feed),
-            stats=Stats(engine, feed),
-            logs=Logs(engine, feed),
-            pulls=pulls,
-            replacements=replacements,
-            deploys=_deploys(config, replacements, Options(own=own, pulls=pulls), engine),
-        )
-        ending.callback(agent.pulls.close)
-        agent.replacements.start()
-        ending.callback(agent.replacements.stop)
-        agent.deploys.begin()
-        ending.callback(agent.deploys.close, GRACE)
-        feed.start()
-        ending.callback(feed.stop)
-        ending.callback(agent.stats.stop)
-        agent.host.start()
-        ending.callback(agent.host.stop)
-        yield Service(Router(ROUTES, ALIASES), Guard(config.tokens), agent)
-
-
-def _deploys(config: Config, replacements: Replacements, base: Options, engine: Engine) -> Deploys:
-    """What changes whole projects; the containers of a project are replaced by the journal of all replacements."""
-    own = base.own
-    assert own is not None
-    parts = Parts(
-        engine=engine,
-        journal=replacements.journal,
-        stored=Stored(config.compose_dir),
-        locks=ProjectLocks(config.state_dir / "locks"),
-        base=base,
-        find_host_paths=lambda: host_paths(engine, own),
-        ready=replacements.ready,
-        converge=converge,
-        shell_journals=config.state_dir / "shell",
-    )
-    return Deploys(parts, config.state_dir / "deploys")
-
-
-def _make_directories(config: Config) -> None:
-    try:
-        make_private_directory(config.data_dir)
-        make_private_directory(config.state_dir)
-    except OSError as error:
-        hint = "make it writable for the agent's user, or name another with DOCKPAL_DATA_DIR"
-        raise StartFailed(f"{config.data_dir} cannot be made: {error.strerror}; {hint}") from error
 
 
 def _transport(config: Config, service: Service[Agent]) -> Transport:

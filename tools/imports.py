@@ -16,13 +16,14 @@ __all__ = ["MAY_IMPORT", "main", "violations"]
 PACKAGE: Final = "dockpal_agent"
 BOTTOM: Final = frozenset({"durations", "storage", "config", "log", "memory"})
 DOMAIN: Final = frozenset({"containers", "images", "files", "compose", "apps", "host"})
-EVERYTHING: Final = BOTTOM | DOMAIN | {"engine", "api", "transport", "agent", "cli", "doctor", "probe"}
+EVERYTHING: Final = BOTTOM | DOMAIN | {"engine", "api", "transport", "agent", "house", "cli", "doctor", "probe"}
 
 # What a room may import besides itself, `dockpal_agent` (the version) and libraries.
 MAY_IMPORT: Final[Mapping[str, frozenset[str]]] = {
     "__main__": EVERYTHING,
     "cli": EVERYTHING,
-    "agent": EVERYTHING,  # puts the parts together
+    "agent": EVERYTHING,
+    "house": EVERYTHING,  # puts the parts together
     "doctor": BOTTOM | {"engine", "probe", "transport"},
     "probe": BOTTOM,
     "transport": BOTTOM | {"api"},

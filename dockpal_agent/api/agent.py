@@ -1,9 +1,15 @@
-"""The parts that handlers work with: one value, put together in dockpal_agent/agent.py."""
+"""The parts that handlers work with: one value, put together in dockpal_agent/house.py."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dockpal_agent.apps.checks import Checks
+from dockpal_agent.apps.feed import UpdateFeed
+from dockpal_agent.apps.listing import Apps
+from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.switch import Switch
+from dockpal_agent.apps.updates import Updates
 from dockpal_agent.compose.deploys import Deploys
 from dockpal_agent.config import Config
 from dockpal_agent.containers.inventory import Inventory
@@ -33,3 +39,9 @@ class Agent:
     pulls: Pulls
     replacements: Replacements
     deploys: Deploys
+    checks: Checks
+    apps: Apps
+    app_records: Records
+    update_feed: UpdateFeed
+    switch: Switch
+    updates: Updates

@@ -44,7 +44,9 @@ def check_for_update(agent: Agent, request: Request) -> Response:
     image = request.query.get("image", "")
     if not image.strip():
         raise BadRequest("image is required")
-    return Json(check(agent.engine, image.strip(), recode(request.query.get("auth"))).as_json())
+    result = check(agent.engine, image.strip(), recode(request.query.get("auth")))
+    agent.checks.note(image.strip(), result)
+    return Json(result.as_json())
 
 
 def prune(agent: Agent, request: Request) -> Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dockpal_agent.api import container_edit, containers, deploy, files, host, images
+from dockpal_agent.api import apps, container_edit, containers, deploy, files, host, images
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.router import Route
 
@@ -17,6 +17,7 @@ ROUTES: Final[tuple[Route[Agent], ...]] = (
     *images.ROUTES,
     *files.ROUTES,
     *deploy.ROUTES,
+    *apps.ROUTES,
 )
 
 # Forms that the original agent had over the line.

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dockpal_agent.agent import house
 from dockpal_agent.api import containers as room
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.errors import BadRequest
 from dockpal_agent.api.messages import End, Json, Messages, MessageStream, Query, Request
 from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
+from dockpal_agent.house import house
 from tests.engines.daemon import Daemon, wait_for
 
 LIST = "/agent/docker/containers"

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-import dockpal_agent.agent
-from dockpal_agent.agent import house
+import dockpal_agent.house
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.errors import status_of
 from dockpal_agent.api.messages import Body, End, Json, Messages, Query, Request
@@ -25,6 +24,7 @@ from dockpal_agent.compose.options import Report
 from dockpal_agent.compose.running import NoSuchProject
 from dockpal_agent.config import Config
 from dockpal_agent.engine.errors import EngineUnavailable
+from dockpal_agent.house import house
 from dockpal_agent.images.errors import RegistryDenied
 from tests.compose.doubles import FakeConverge, yaml
 
@@ -34,7 +34,7 @@ BOUND = 20.0
 @pytest.fixture
 def converge(monkeypatch: pytest.MonkeyPatch) -> FakeConverge:
     converge = FakeConverge()
-    monkeypatch.setattr(dockpal_agent.agent, "converge", converge)
+    monkeypatch.setattr(dockpal_agent.house, "converge", converge)
     return converge
 
 

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
-from dockpal_agent.agent import house
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.messages import Body, End, Json, Messages, Query, Request
 from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
+from dockpal_agent.house import house
 from tests.engines.daemon import Daemon
 from tests.engines.registry import Registry
 from tests.faults.proxy import FaultProxy

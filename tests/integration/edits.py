@@ -8,10 +8,10 @@ import uuid
 from pathlib import Path
 from typing import Any, Final, Optional
 
-from dockpal_agent.agent import house
 from dockpal_agent.api.messages import Body, Json, Query, Request
 from dockpal_agent.api.service import Service
 from dockpal_agent.config import Config
+from dockpal_agent.house import house
 from tests.engines.daemon import Daemon
 
 __all__ = ["Caller", "house", "settings", "small_config", "variant"]

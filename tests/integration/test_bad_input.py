@@ -10,10 +10,10 @@ from typing import Any, Optional, Union
 
 import pytest
 
-from dockpal_agent.agent import house
 from dockpal_agent.api.messages import JSON_LIMIT
 from dockpal_agent.api.routes import ROUTES
 from dockpal_agent.config import Config, Listen
+from dockpal_agent.house import house
 from dockpal_agent.transport.direct.server import DirectServer
 
 TOKEN = {"Authorization": "Bearer bad-input"}

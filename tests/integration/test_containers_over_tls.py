@@ -18,8 +18,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from dockpal_agent.agent import house
 from dockpal_agent.config import Config, Listen
+from dockpal_agent.house import house
 from dockpal_agent.transport.direct.certificates import Certificate
 from dockpal_agent.transport.direct.server import DirectServer
 from tests.engines.daemon import Daemon, wait_for

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from dockpal_agent.agent import house
 from dockpal_agent.config import Config
+from dockpal_agent.house import house
 from dockpal_agent.transport.edge.line import EdgeLine, EdgeSettings
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
