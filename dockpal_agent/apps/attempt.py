@@ -122,6 +122,8 @@ class Attempt:
         summary = self._bring_up()
         if summary is None:
             return End(Stage.COMPLETED, "already up to date: another change brought the new images up meanwhile")
+        if not summary:
+            return End(Stage.COMPLETED, "nothing was recreated: the stored Compose file asks for nothing new")
         changed = ", ".join(sorted(self._note.new))
         self._parts.choices.release(self._project, references)
         return End(Stage.COMPLETED, f"{changed} updated; {summary}")
@@ -143,8 +145,7 @@ class Attempt:
     def _remember(self, held: Sequence[Held], references: Sequence[str]) -> None:
         """Write the way back."""
         before = tags.meanings(self._engine, references)
-        old = {one.member.service: one.image_id for one in reversed(held) if one.reference in before}
-        self._note = replace(self._note, tags=before, old=old)
+        self._note = replace(self._note, tags=before, old=_images_of(held))
         self._write_note()
 
     def _write_note(self) -> None:
@@ -197,9 +198,14 @@ class Attempt:
             raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
         except EngineError as error:
             raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
+        if self._changed(held):
+            self._note_new(held)
+
+    def _note_new(self, held: Sequence[Held]) -> None:
         new = {one.member.service: str(self._new[one.reference]["Id"]) for one in self._changed(held)}
-        if new:
-            self._note = replace(self._note, new=new)
+        note = replace(self._note, old=_images_of(held), new=new)
+        if note != self._note:
+            self._note = note
             self._write_note()
 
     def _note_checks(self) -> None:
@@ -233,6 +239,7 @@ class Attempt:
         changed = self._changed(held)
         if not changed:
             return None
+        self._note_new(held)
         services = ", ".join(sorted({one.member.service for one in changed}))
         self._say(Stage.RECREATING, f"recreating {services}", self._shown(held))
         gate = Gate(
@@ -244,16 +251,23 @@ class Attempt:
         )
 
         def judge(ids: Mapping[str, str]) -> None:
-            running = {one.member.name: one.member.id for one in held if one.in_motion}
             self._say(Stage.VERIFYING, f"watching for {self._parts.grace:g} s")
-            gate({**running, **ids})
+            gate(ids)
 
+        for reference, image in self._new.items():  # another app's way back may have moved the tag since
+            tags.set_meaning(self._engine, reference, str(image["Id"]))
         if self._parts.deploys.is_stored(self._project):
             self._parts.deploys.redeploy(self._project, judge)
-        else:
-            new_images = {one.member.id: str(self._new[one.reference]["Id"]) for one in changed}
-            title = f"update of {self._app}"
-            recreate(self._engine, self._parts.replacements, title, held, new_images, judge)
+            return gate.summary
+        unchanged = {one.member.name: one.member.id for one in held if one.in_motion}
+        recreate(
+            self._engine,
+            self._parts.replacements,
+            f"update of {self._app}",
+            held,
+            {one.member.id: str(self._new[one.reference]["Id"]) for one in changed},
+            lambda ids: judge({**unchanged, **ids}),
+        )
         return gate.summary
 
     def _shown(self, held: Sequence[Held]) -> dict[str, dict[str, str]]:
@@ -302,7 +316,7 @@ class Attempt:
         return digest_of(self._new[reference], reference, self._parts.checks.said(reference).remote_digest)
 
     def _is_new(self, image: Mapping[str, Any]) -> bool:
-        return image["Id"] not in self._note.old.values()
+        return not any(image["Id"] in images_before for images_before in self._note.old.values())
 
     def _lost(self, error: Exception) -> End:
         """The end after a defect of the agent's own: Docker is asked what stands."""
@@ -323,6 +337,15 @@ class Attempt:
         ending.record(self._parts, self._note, end)
         if end.stage is Stage.COMPLETED and self._parts.cleanup:
             ending.clean_up(self._engine, self._note)
+
+
+def _images_of(held: Sequence[Held]) -> dict[str, list[str]]:
+    """The images that each service runs."""
+    found: dict[str, list[str]] = {}
+    for one in held:
+        if one.image_id not in found.setdefault(one.member.service, []):
+            found[one.member.service].append(one.image_id)
+    return found
 
 
 def _is_denial(error: Exception) -> bool:

@@ -93,7 +93,7 @@ def record(parts: Parts, note: Note, end: End) -> None:
 
 def clean_up(engine: Engine, note: Note) -> None:
     """Remove the images that were replaced, where no container and no name holds them. A failure is logged."""
-    for image_id in {note.old[service] for service in note.new if service in note.old}:
+    for image_id in {image_id for service in note.new for image_id in note.old.get(service, ())}:
         try:
             if not images.inspect(engine, image_id).get("RepoTags"):
                 remove(engine, image_id)
@@ -111,7 +111,7 @@ def _standing(engine: Engine, note: Note) -> tuple[_Stands, str]:
     if all(running.get(service) == {image} for service, image in note.new.items()):
         return _Stands.NEW, ""
     for service in note.new:
-        if running.get(service) != {note.old.get(service, "")}:
+        if running.get(service) != set(note.old.get(service, ())):
             return _Stands.NEITHER, f"{service} {_runs(running, service)}"
     return _Stands.OLD, ""
 

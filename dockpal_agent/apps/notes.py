@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, Optional
@@ -28,14 +28,15 @@ class NotesFailed(Exception):
 
 @dataclass(frozen=True)
 class Note:
-    """`tags` are what each reference meant before, `old` and `new` image ids by service; `new` has only the services
-    that are to change, and is empty until all is pulled.
+    """`tags` are what each reference meant before, `old` the images that each service ran (replicas perhaps several).
+
+    `new` has only the services that are to change, and is empty until all is pulled.
     """
 
     attempt_id: str
     project: str
     tags: Mapping[str, str] = field(default_factory=dict)
-    old: Mapping[str, str] = field(default_factory=dict)
+    old: Mapping[str, Sequence[str]] = field(default_factory=dict)
     new: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -60,8 +61,9 @@ class Notes:
             value = read_json(self._path(attempt_id))
             if value is None:
                 return None
-            ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in ("tags", "old", "new")}
-            return Note(attempt_id, str(value["project"]), **ids)
+            ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in ("tags", "new")}
+            old = {str(service): list(map(str, images)) for service, images in value["old"].items()}
+            return Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("the note of the update %s cannot be read: %r", attempt_id, error)
             return None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dockpal_agent.containers import image_change
 from dockpal_agent.engine import Engine, EngineError, images
 
-__all__ = ["give_back", "meanings"]
+__all__ = ["give_back", "meanings", "set_meaning"]
 
 log = logging.getLogger(__name__)
 
@@ -29,18 +29,19 @@ def give_back(engine: Engine, before: Mapping[str, str]) -> list[str]:
     problems = []
     for reference, image_id in before.items():
         try:
-            _set(engine, reference, image_id)
+            set_meaning(engine, reference, image_id)
         except EngineError as error:
             log.warning("image %s: its tag could not be given back: %s", reference, error)
             problems.append(f"the tag {reference} could not be given back: {error}")
     return problems
 
 
-def _set(engine: Engine, reference: str, image_id: str) -> None:
+def set_meaning(engine: Engine, reference: str, image_id: str) -> None:
+    """Let a reference mean this image, "" for none. Raises EngineError."""
     if image_change.id_of(engine, reference) == image_id:
         return
     if image_id:
         image_change.give_tag_back(engine, image_id, reference)
-        log.info("image %s: means %s again", reference, image_id[:19])
+        log.info("image %s: means %s now", reference, image_id[:19])
     else:
         images.remove(engine, reference)
