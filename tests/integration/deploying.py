@@ -37,6 +37,11 @@ class Agent:
         url = f"http://{self._address}/agent/docker{path}"
         return requests.post(url, headers=TOKEN, json=body, timeout=timeout)
 
+    def call(self, method: str, path: str, body: Any = None, timeout: float = 90.0, **more: Any) -> requests.Response:
+        """Any call below /agent/docker; `more` is for requests."""
+        url = f"http://{self._address}/agent/docker{path}"
+        return requests.request(method, url, headers=TOKEN, json=body, timeout=timeout, **more)
+
     def answers(self) -> bool:
         try:
             return requests.get(f"http://{self._address}/agent/ping", timeout=5).status_code == 200
