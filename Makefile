@@ -27,10 +27,9 @@ check: $(DEV)  ## ruff, formatting, mypy --strict, imports downwards only
 	$(VENV)/bin/mypy
 	$(RUN) -m tools.imports
 
-test: check  ## checks, then all tests against real engines; unit tests under Python 3.9 and 3.13 where they are
+test: check  ## checks, then all tests against real engines, in lanes; unit tests under Python 3.9 and 3.13 as well
 	$(RUN) -m tools.engines ready
-	$(RUN) -m tools.pythons
-	$(RUN) -m pytest
+	$(RUN) -m tools.suite
 
 bench: $(DEV)  ## one table of figures against their budgets; PEER=<command> puts another agent beside
 	@$(RUN) -m tools.engines ready

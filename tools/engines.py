@@ -24,6 +24,8 @@ from typing import Final, Optional
 
 __all__ = [
     "PROGRAMS",
+    "SOCKET",
+    "STOP_LIMIT",
     "EngineProblem",
     "NewEngine",
     "docker_compose",
@@ -33,8 +35,10 @@ __all__ = [
     "new_engine",
     "new_packages",
     "ready",
+    "search_path",
     "start_engine",
     "unpack_new",
+    "wait_until_it_answers",
     "wanting",
 ]
 
@@ -80,7 +84,7 @@ def wanting(programs: Mapping[str, str]) -> list[str]:
 
 
 def _which(program: str) -> Optional[str]:
-    found = shutil.which(program, path=_path())
+    found = shutil.which(program, path=search_path())
     if found == "/bin/busybox" and b"ld-linux" in Path(found).read_bytes():
         return None  # the package busybox: not static, so of no use as an image
     return found
@@ -123,7 +127,7 @@ def start_engine() -> None:
     _forget_ended(Path("/var/run/docker.pid"), "dockerd")
     _forget_ended(Path("/var/run/docker/containerd/containerd.pid"), "containerd")
     command = [str(_which("dockerd")), "-H", f"unix://{SOCKET}"]
-    environment = {**os.environ, "PATH": _path()}
+    environment = {**os.environ, "PATH": search_path()}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -135,7 +139,7 @@ def start_engine() -> None:
             env=environment,
         )
     (OLD / "dockerd.pid").write_text(str(process.pid))
-    _wait_until_it_answers(SOCKET, process, log)
+    wait_until_it_answers(SOCKET, process, log)
 
 
 def _forget_ended(record: Path, name: str) -> None:
@@ -148,12 +152,13 @@ def _forget_ended(record: Path, name: str) -> None:
     record.unlink(missing_ok=True)
 
 
-def _path() -> str:
+def search_path() -> str:
     """PATH with the folders where Debian keeps daemons, which a plain user's lacks."""
     return f"{os.environ.get('PATH', '')}:/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def _wait_until_it_answers(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_answers(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for a daemon that was just started. Raises EngineProblem with the end of its log."""
     end = time.monotonic() + START_LIMIT
     while not answers(socket):
         if process.poll() is not None or time.monotonic() > end:
@@ -250,7 +255,7 @@ def new_engine(environment: Optional[Mapping[str, str]] = None) -> Iterator[NewE
     command = ["setpriv", "--pdeathsig", "TERM", "unshare", "--net", "sh", "-c", 'ip link set lo up; exec dockerd "$@"']
     command += ["sh", "-H", f"unix://{folder}/docker.sock", "--data-root", f"{folder}/data"]
     command += ["--exec-root", f"{folder}/exec", "-p", f"{folder}/dockerd.pid"]
-    path = f"{NEW}/programs:{_path()}"
+    path = f"{NEW}/programs:{search_path()}"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -261,7 +266,7 @@ def new_engine(environment: Optional[Mapping[str, str]] = None) -> Iterator[NewE
             env={**os.environ, **(environment or {}), "PATH": path},
         )
     try:
-        _wait_until_it_answers(folder / "docker.sock", process, log)
+        wait_until_it_answers(folder / "docker.sock", process, log)
         yield NewEngine(f"{folder}/docker.sock", process.pid)
     finally:
         process.terminate()
