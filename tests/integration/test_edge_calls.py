@@ -164,8 +164,9 @@ def test_four_slow_stops_do_not_delay_a_list(
     line: Line, prefix: str, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
     names = [f"{unique}-slow{n}" for n in range(4)]
-    for name in names:  # a shell as process 1 that ignores SIGTERM: the engine waits its 10 s
-        daemon.run(busybox, "sh", "-c", "trap '' TERM; while :; do sleep 1; done", name=name, labels=labels)
+    endless = "trap '' TERM; while :; do sleep 1; done"
+    for name in names:  # a shell as process 1 that ignores SIGTERM: the engine waits for its stop timeout
+        daemon.run(busybox, "sh", "-c", endless, name=name, labels=labels, StopTimeout=4)
 
     stops = [line.ask("POST", f"{prefix}/docker/containers/{name}/stop") for name in names]
     lists = 0
