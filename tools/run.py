@@ -37,12 +37,14 @@ STOP_LIMIT: Final = 30.0  # seconds for an orderly end
 
 def start() -> None:
     """Build and start the agent, and say how to reach it. Raises EngineProblem, CalledProcessError."""
+    environment = _environment()
+    if not PID.exists():  # else our own agent may be what listens there
+        _refuse_busy(environment["DOCKPAL_DIRECT_LISTEN"])
     engines.install(engines.wanting(engines.PROGRAMS))
     engines.start_engine()
     python = venv.ensure(ROOT / ".cache" / "venv-build")  # pip is all that build.py needs
     subprocess.run([str(python), "build.py"], cwd=ROOT, check=True, stdin=subprocess.DEVNULL, timeout=900)
     stop()
-    environment = _environment()
     _refuse_busy(environment["DOCKPAL_DIRECT_LISTEN"])
     shutil.copyfile(ROOT / "dist" / "agent.pyz", FILE)
     command = [sys.executable, str(FILE)]

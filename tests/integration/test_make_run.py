@@ -19,7 +19,10 @@ from tests.engines.registry import free_port
 from tools.run import runs
 
 pytestmark = pytest.mark.slow
-LEFT_OUT = (".git", ".venv", ".run", "dist", "__pycache__", ".*_cache", ".hypothesis", "tests", "docs", "engine-new")
+LEFT_OUT = (
+    *(".git", ".venv", ".run", "dist", "__pycache__", ".*_cache", ".hypothesis", "tests", "docs"),
+    *("engine", "engine-new", "autobahn", "venv-3*", "venv-lock"),  # of .cache
+)
 
 
 class Tree:
