@@ -163,8 +163,9 @@ class Recover:
         """See that there is a thread, and that it looks. The lock is held."""
         self._changed.notify_all()
         if self._thread is None and not self._stopped:
-            self._thread = threading.Thread(target=self._run, name="recover", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="recover", daemon=True)
+            thread.start()  # where there can be no more threads, the next event tries again
+            self._thread = thread
 
     def _run(self) -> None:
         """The thread, to the end of all that is to be done."""

@@ -19,11 +19,11 @@ from dockpal_agent.apps.recover import AUTO_RECOVER, WELL_AFTER, Recover
 from dockpal_agent.compose.labels import CONFIG_HASH, PROJECT, SERVICE
 from dockpal_agent.containers.feed import Event, EventFeed
 from dockpal_agent.engine import Engine
+from tests.apps.crashing import PROGRAM, crash, wait_until_ready
 from tests.engines.daemon import Daemon, wait_for
 from tests.faults.proxy import FaultProxy
 
 SOON = 0.05  # seconds of the first delay here
-SERVES = "trap 'exit 3' USR1; trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
 
 
 class House:
@@ -87,17 +87,12 @@ def run(daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]) -> Ca
     """Run a container that ends with 3 when it gets USR1, by default with the label."""
 
     def run(*, label: Optional[str] = "true", more: Optional[dict[str, str]] = None, **config: Any) -> str:
-        chosen = {} if label is None else {AUTO_RECOVER: label}
-        return daemon.run(
-            busybox, "sh", "-c", SERVES, name=unique, labels={**labels, **chosen, **(more or {})}, **config
-        )
+        chosen = {**({} if label is None else {AUTO_RECOVER: label}), **(more or {})}
+        container = daemon.run(busybox, "sh", "-c", PROGRAM, name=unique, labels={**labels, **chosen}, **config)
+        wait_until_ready(daemon, container)
+        return container
 
     return run
-
-
-def crash(daemon: Daemon, container: str) -> None:
-    """Let its main process end with 3, by itself as far as Docker can tell."""
-    daemon.exec(container, "kill", "-USR1", "1")
 
 
 def runs_again(daemon: Daemon, container: str, since: str) -> bool:
@@ -355,7 +350,7 @@ def test_a_container_set_aside_is_never_started(
     house: House, daemon: Daemon, busybox: str, unique: str, labels: dict[str, str]
 ) -> None:
     name = f"{'0' * 12}_{unique}.dockpal-old.running"
-    old = daemon.run(busybox, "sh", "-c", SERVES, name=name, labels={**labels, AUTO_RECOVER: "true"})
+    old = daemon.run(busybox, "sh", "-c", PROGRAM, name=name, labels={**labels, AUTO_RECOVER: "true"})
     house.start()
     try:
         with house.heard(old, "die"):

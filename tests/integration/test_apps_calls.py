@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from dockpal_agent.compose.labels import PROJECT, SERVICE
+from tests.apps.crashing import PROGRAM, crash
 from tests.engines.daemon import Daemon, wait_for
 from tests.integration.deploying import Agent, file_of, running_agent
 from tests.server_standin.shapes import APP_RECORD, APP_SUMMARY, problems
@@ -151,21 +152,23 @@ def test_an_update_by_hand_is_told_recorded_and_shown(agent: Agent, daemon: Daem
 def test_what_ended_by_itself_runs_again_and_what_was_stopped_does_not(
     agent: Agent, daemon: Daemon, busybox: str, project: str
 ) -> None:
-    script = "trap 'exit 0' TERM; trap 'exit 3' USR1; while :; do sleep 1000 & wait; done"
-    web = f'command: ["sh", "-c", "{script}"]\nlabels: {{dockpal.auto-recover: "true"}}'
-    compose = f"services:\n  web:\n    image: {busybox}\n" + "".join(f"    {line}\n" for line in web.splitlines())
+    script = PROGRAM.replace("$", "$$")
+    compose = (
+        f'services:\n  web:\n    image: {busybox}\n    command: [sh, -c, "{script}"]\n'
+        '    labels: {dockpal.auto-recover: "true"}\n'
+    )
     assert agent.deploy(project, compose).status_code == 200
     (container,) = running_since(daemon, project)
     before = running_since(daemon, project)
 
-    daemon.exec(container, "kill", "-USR1", "1")
+    crash(daemon, container)
 
     wait_for(lambda: (now := running_since(daemon, project)) and now != before, "it to run again")
     assert agent.call("POST", f"/containers/{container}/stop").status_code == 200
-    crashed = daemon.run(busybox, "sh", "-c", script, name=f"{project}-x", labels={"dockpal.auto-recover": "true"})
+    crashed = daemon.run(busybox, "sh", "-c", PROGRAM, name=f"{project}-x", labels={"dockpal.auto-recover": "true"})
     try:
         since = daemon.inspect(crashed)["State"]["StartedAt"]
-        daemon.exec(crashed, "kill", "-USR1", "1")
+        crash(daemon, crashed)
         wait_for(lambda: daemon.inspect(crashed)["State"]["StartedAt"] != since, "the later one to run again")
         assert running_since(daemon, project) == {}, "the one that was stopped earlier would run by now"
     finally:
