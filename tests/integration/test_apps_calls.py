@@ -83,6 +83,19 @@ def test_a_switch_changes_the_answers_and_the_stored_file_and_restarts_nothing(
     assert LABEL not in stored(agent, project)
 
 
+def test_a_file_that_cannot_say_so_stays_as_it_is_and_the_switch_counts(
+    agent: Agent, busybox: str, project: str
+) -> None:
+    compose = file_of(busybox, web="labels: &both [a=b]") + "networks: {default: {labels: *both}}\n"
+    assert agent.deploy(project, compose).status_code == 200
+
+    answer = switch(agent, project, True)
+
+    assert answer.status_code == 200 and answer.json()["ok"] is True
+    assert answer.json()["note"].startswith("the switch counts, but the stored Compose file could not be changed: ")
+    assert shown(agent, project)["auto_update"] and stored(agent, project) == compose
+
+
 def test_a_file_with_the_label_opts_in_though_its_containers_were_kept(
     agent: Agent, daemon: Daemon, busybox: str, project: str
 ) -> None:
