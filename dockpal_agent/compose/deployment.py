@@ -20,7 +20,7 @@ from dockpal_agent.compose.deployevents import DeployRecord
 from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.hostpaths import HostPaths
-from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE, content_hash
+from dockpal_agent.compose.labels import CONFIG_HASH, CONTENT_HASH, PROJECT, SERVICE, VERSION, content_hash
 from dockpal_agent.compose.locks import Locked, ProjectLocks
 from dockpal_agent.compose.observe import observe
 from dockpal_agent.compose.options import DONE, Gate, Options, Report
@@ -223,10 +223,18 @@ def _tell_failure(teller: Teller, project: str, error: Exception) -> None:
 
 def _hashes(engine: Engine, made: Prepared) -> dict[str, list[str]]:
     """What Docker will show of each service when this deploy stands, as `config hash/content hash`: the file's own, and
-    those of containers that are kept although labels changed that only the agent reads.
+    those of containers that are kept although labels changed that only the agent reads, or that another version of
+    docker compose made with the same settings. Raises PlanRefused, EngineError.
     """
     hashes = {service: [own] for service, own in made.hashes.items()}
-    for found in _of_project(engine, made.project.name):
+    there = _of_project(engine, made.project.name)
+    if any((found.get("Labels") or {}).get(VERSION) != made.options.version_label for found in there):
+        observed = observe(engine, made.project.name, made.project)
+        for action in plan(made.project, observed, made.options).of("service", "keep", "start"):
+            if action.old is not None and action.name in hashes:
+                kept = action.old.labels.get(CONFIG_HASH, "")
+                hashes[action.name].append(f"{kept}/{content_hash(made.project, action.name)}")
+    for found in there:
         labels = found.get("Labels") or {}
         service, config_hash = labels.get(SERVICE, ""), labels.get(CONFIG_HASH, "")
         entry = made.project.services.get(service, {})

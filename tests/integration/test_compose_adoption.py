@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dockpal_agent.compose.apply import Outcome, converge
+from dockpal_agent.compose.deployrequest import DeployRequest
 from dockpal_agent.engine import Engine
+from tests.compose.doubles import house
 from tests.engines.daemon import Daemon
 from tests.integration.stacks import Stack
+from tests.integration.test_compose_gate import BOUND, Killed, KilledStore
 
 MANY = """
 services:
@@ -94,6 +99,35 @@ def test_a_running_project_whose_hashes_another_version_of_docker_compose_made_i
         f"{stack.project}-web-1",
         f"{stack.project}-web-2",
     ]
+
+
+def test_killed_before_its_files_stand_a_deploy_that_takes_over_such_a_project_is_finished(
+    stack: Stack, daemon: Daemon, engine: Engine, tmp_path: Path
+) -> None:
+    stack.theirs("up", "-d")
+    made_by_another_version(stack, daemon)
+    before = stack.rows()
+    text = stack.path.read_text()
+    stored = tmp_path / "first" / "compose"
+
+    def killed(*arguments: Any) -> Outcome:
+        converge(*arguments)
+        raise Killed
+
+    with (
+        house(engine, tmp_path / "first", killed, stored=KilledStore(stored)) as first,
+        pytest.raises(Killed),
+    ):
+        first.start(DeployRequest(stack.project, text)).wait(BOUND)
+    with house(engine, tmp_path / "first", converge) as second:
+        assert second.stored.pending(stack.project) is not None
+        second.settle()
+        standing = second.stored.load(stack.project)
+        assert standing is not None and standing.compose == text
+        assert second.stored.pending(stack.project) is None
+    assert {name: row for name, row in stack.rows().items() if "web" in name} == {
+        name: row for name, row in before.items() if "web" in name
+    }
 
 
 def made_by_another_version(stack: Stack, daemon: Daemon) -> None:
