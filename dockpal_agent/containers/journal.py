@@ -217,10 +217,13 @@ class Journal:
             return record
 
     def take(self, record: Record, entry: Entry) -> None:
-        """Put an entry into a group. Raises Taken where another group has its container."""
+        """Put an entry into a group. Raises Taken where another group has its container: as what it replaces, or as the
+        successor that it has not committed, which stands under its name while a gate watches.
+        """
         with self._lock:
             for other in self._active.values():
-                if other is not record and any(entry.old_id == known.old_id for known in other.entries if known.old_id):
+                halves = {half for known in other.entries for half in (known.old_id, known.new_id)}
+                if other is not record and entry.old_id and entry.old_id in halves:
                     raise Taken(f"{other.title} is under way; try again when it has ended")
             record.entries.append(entry)
 

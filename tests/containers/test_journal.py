@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,19 @@ def test_one_container_is_in_one_group_at_a_time(tmp_path: Path) -> None:
 
     first.close()
     second.add(entry())
+
+
+def test_the_successor_of_a_group_under_way_is_in_no_other_group(tmp_path: Path) -> None:
+    """While the group's gate watches it bears the name, so that an edit by name finds it."""
+    journal = Journal(tmp_path / "j")
+    update, edit = journal.open("deploy of shop"), journal.open("edit of web")
+    update.add(replace(entry(), new_id="2" * 64))
+
+    with pytest.raises(Taken, match="deploy of shop is under way"):
+        edit.add(replace(entry(), old_id="2" * 64))
+
+    update.close()
+    edit.add(replace(entry(), old_id="2" * 64))
 
 
 def test_an_unreadable_file_is_set_aside_and_does_not_stop_the_others(tmp_path: Path) -> None:
