@@ -7,18 +7,18 @@ each way of failing leaves.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, Optional
+from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.apps import ending, tags
 from dockpal_agent.apps.ending import End, Parts
+from dockpal_agent.apps.fetching import NotPulled, fetch
 from dockpal_agent.apps.gate import Gate, Interrupted
 from dockpal_agent.apps.notes import Note, NotesFailed
 from dockpal_agent.apps.recreation import recreate
-from dockpal_agent.apps.selection import Held, chosen, digest_of, digests_of, held_by, updatable
+from dockpal_agent.apps.selection import Held, Updatable, chosen, digest_of, digests_of, held_by, updatable
 from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.errors import ComposeError
@@ -37,17 +37,12 @@ from dockpal_agent.containers.replace import ReplacementFailed
 from dockpal_agent.containers.turns import Busy
 from dockpal_agent.engine import EngineError, NotFound, images
 from dockpal_agent.images.check import ImageUpdateResult
-from dockpal_agent.images.errors import ImageError, InvalidCredentials, RegistryDenied
-from dockpal_agent.images.pulls import PULL_LIMIT
-from dockpal_agent.images.references import Reference, parse
 
 __all__ = ["Attempt"]
 
 log = logging.getLogger(__name__)
 
-POLL: Final = 1.0  # seconds between two looks whether the agent ends
 TURN_WITHIN: Final = 86400.0  # seconds for the project's other changes and our own; the agent's end ends it sooner
-_DENIED: Final = re.compile(r"unauthorized|authentication|denied|\b40[13]\b", re.IGNORECASE)
 
 # What a redeploy may refuse, or fail of, without having touched anything. The text is for the user.
 REFUSALS: Final = (
@@ -109,24 +104,20 @@ class Attempt:
     def _update(self) -> End:
         held = held_by(self._engine, self._project)
         self._guard(held)
-        references, left = self._wanted(held)
-        if not references:
-            why = f"nothing to update: {'; '.join(left)}" if left else "already up to date"
+        wanted = updatable(self._engine, held)
+        if self._services is not None:
+            wanted = replace(wanted, references=chosen(held, wanted.references, self._services))
+        if not wanted.references:
+            why = f"nothing to update: {'; '.join(wanted.left)}" if wanted.left else "already up to date"
             return End(Stage.COMPLETED, why)
-        self._remember(held, references)
-        for reference in references:
-            self._pull(reference)
-        self._look_at_new(held, references)
+        self._remember(held, wanted.references)
+        pulled, left = self._pull(wanted)
+        self._look_at_new(held, pulled)
         if not self._note.new:
-            return End(Stage.COMPLETED, "already up to date")
-        summary = self._bring_up()
-        if summary is None:
-            return End(Stage.COMPLETED, "already up to date: another change brought the new images up meanwhile")
-        if not summary:
-            return End(Stage.COMPLETED, "nothing was recreated: the stored Compose file asks for nothing new")
-        changed = ", ".join(sorted(self._note.new))
-        self._parts.choices.release(self._project, references)
-        return End(Stage.COMPLETED, f"{changed} updated; {summary}")
+            return End(Stage.COMPLETED, "; ".join(["already up to date", *left]))
+        words = self._bring_up()
+        self._parts.choices.release(self._project, pulled)
+        return End(Stage.COMPLETED, "; ".join([words, *left]))
 
     def _guard(self, held: Sequence[Held]) -> None:
         """Refuse the agent's own project, and what is protected, before anything is pulled."""
@@ -135,12 +126,6 @@ class Attempt:
                 self._parts.own.guard(one.found, "update")
         except Protected as error:
             raise _Failed(End(Stage.FAILED, f"{error}; {ending.UNTOUCHED}", ErrorCode.COMPOSE_ERROR)) from error
-
-    def _wanted(self, held: Sequence[Held]) -> tuple[list[str], list[str]]:
-        references, left = updatable(self._engine, held)
-        if self._services is not None:
-            references = chosen(held, references, self._services)
-        return references, left
 
     def _remember(self, held: Sequence[Held], references: Sequence[str]) -> None:
         """Write the way back."""
@@ -154,37 +139,26 @@ class Attempt:
         except NotesFailed as error:
             raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
 
-    def _pull(self, reference: str) -> None:
-        """Raises _Failed, after the tags that moved already were given back."""
-        self._say(Stage.PULLING, f"pulling {reference}")
-        trouble = ""
-        try:
-            name = parse(reference)
-            auth, trouble = self._auth(name)
-            self._wait_for_pull(name, auth)
-        except (ImageError, EngineError) as error:
-            code = ErrorCode.AUTH_MISSING if _is_denial(error) else ErrorCode.PULL_ERROR
-            words = f"{reference} could not be pulled: {error}"
-            if code is ErrorCode.AUTH_MISSING:
-                words += f"; {trouble or self._parts.logins.advice(name)}"
-            raise _Failed(self._undone(words, Stage.FAILED, code)) from error
+    def _pull(self, wanted: Updatable) -> tuple[list[str], list[str]]:
+        """(the references that were pulled, a line for each that was left). Raises _Failed, all tags given back.
 
-    def _auth(self, reference: Reference) -> tuple[Optional[str], str]:
-        """(credentials, what is wrong with their file): a public image needs none, so that is no failure yet."""
-        try:
-            return self._parts.logins.auth_for(reference), ""
-        except InvalidCredentials as error:
-            return None, str(error)
-
-    def _wait_for_pull(self, reference: Reference, auth: Optional[str]) -> None:
-        pull = self._parts.pulls.start(reference, auth)
-        waited = 0.0
-        while not pull.wait(POLL):
-            waited += POLL
-            if self._parts.stopping.is_set():
-                pull.cancel.cancel()
-            if waited > PULL_LIMIT:
-                raise ImageError(f"it is still being pulled after {PULL_LIMIT:g} s")
+        One that nobody can tell from an image built here, and that no registry has ever known, may be just that: it is
+        left, unless nothing else is there to update.
+        """
+        pulled: list[str] = []
+        spared: list[NotPulled] = []
+        for reference in wanted.references:
+            self._say(Stage.PULLING, f"pulling {reference}")
+            try:
+                fetch(self._parts, reference)
+                pulled.append(reference)
+            except NotPulled as failure:
+                if reference not in wanted.doubtful or self._parts.checks.said(reference).remote_digest:
+                    raise _Failed(self._undone(str(failure), Stage.FAILED, failure.error_code)) from failure
+                spared.append(failure)
+        if spared and not pulled:
+            raise _Failed(self._undone(str(spared[0]), Stage.FAILED, spared[0].error_code))
+        return pulled, [f"left as it is: {failure}" for failure in spared]
 
     def _look_at_new(self, held: Sequence[Held], references: Sequence[str]) -> None:
         """What the references mean now, and for whom that is new. An image that this host cannot run is refused."""
@@ -221,24 +195,24 @@ class Attempt:
         """The containers that do not run what their reference means now."""
         return [one for one in held if one.reference in self._new and self._new[one.reference]["Id"] != one.image_id]
 
-    def _bring_up(self) -> Optional[str]:
-        """Recreate what changed, in the project's turn; what the gate saw, None where nothing was left to do."""
+    def _bring_up(self) -> str:
+        """Recreate what changed, in the project's turn; what was done, and what the gate saw."""
         try:
             work = self._parts.deploys.change(self._project, f"update {self._id}", self._recreate)
-            summary: Optional[str] = work.wait(TURN_WITHIN)
+            words: str = work.wait(TURN_WITHIN)
         except (ConvergeFailed, ReplacementFailed) as failure:
             raise _Failed(self._not_proven(failure)) from failure
         except (*REFUSALS, TimeoutError) as refusal:
             stage = Stage.FAILED if self._stage is Stage.PULLING else Stage.ROLLED_BACK
             raise _Failed(self._undone(f"the app could not be brought up: {refusal}", stage)) from refusal
-        return summary
+        return words
 
-    def _recreate(self) -> Optional[str]:
+    def _recreate(self) -> str:
         """Alone among the project's changes. What was there when the pull began may have changed since."""
         held = held_by(self._engine, self._project)
         changed = self._changed(held)
         if not changed:
-            return None
+            return "already up to date: another change brought the new images up meanwhile"
         self._note_new(held)
         services = ", ".join(sorted({one.member.service for one in changed}))
         self._say(Stage.RECREATING, f"recreating {services}", self._shown(held))
@@ -258,7 +232,16 @@ class Attempt:
             tags.set_meaning(self._engine, reference, str(image["Id"]))
         if self._parts.deploys.is_stored(self._project):
             self._parts.deploys.redeploy(self._project, judge)
-            return gate.summary
+        else:
+            self._recreate_each(held, changed, judge)
+        if not gate.summary:
+            return "nothing was recreated: the stored Compose file asks for nothing new"
+        return f"{services} updated; {gate.summary}"
+
+    def _recreate_each(
+        self, held: Sequence[Held], changed: Sequence[Held], judge: Callable[[Mapping[str, str]], None]
+    ) -> None:
+        """Without a file: each container from what Docker knows of it."""
         unchanged = {one.member.name: one.member.id for one in held if one.in_motion}
         recreate(
             self._engine,
@@ -268,7 +251,6 @@ class Attempt:
             {one.member.id: str(self._new[one.reference]["Id"]) for one in changed},
             lambda ids: judge({**unchanged, **ids}),
         )
-        return gate.summary
 
     def _shown(self, held: Sequence[Held]) -> dict[str, dict[str, str]]:
         """What the record says of each service."""
@@ -346,8 +328,3 @@ def _images_of(held: Sequence[Held]) -> dict[str, list[str]]:
         if one.image_id not in found.setdefault(one.member.service, []):
             found[one.member.service].append(one.image_id)
     return found
-
-
-def _is_denial(error: Exception) -> bool:
-    """By the error's class, else by its words (protocol 5.2)."""
-    return isinstance(error, (RegistryDenied, InvalidCredentials)) or bool(_DENIED.search(str(error)))

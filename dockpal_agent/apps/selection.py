@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dockpal_agent.apps.app import Member, apps_of
@@ -14,7 +14,7 @@ from dockpal_agent.images.check import local_digests
 from dockpal_agent.images.errors import InvalidReference
 from dockpal_agent.images.references import parse
 
-__all__ = ["Held", "chosen", "digest_of", "digests_of", "held_by", "updatable"]
+__all__ = ["Held", "Updatable", "chosen", "digest_of", "digests_of", "held_by", "updatable"]
 
 WATCHTOWER: Final = "com.centurylinklabs.watchtower.enable"  # "false": Watchtower's own opt-out
 
@@ -63,31 +63,49 @@ def held_by(engine: Engine, project: str) -> list[Held]:
     return found
 
 
-def updatable(engine: Engine, held: Iterable[Held]) -> tuple[list[str], list[str]]:
-    """(the references under which a registry may have newer images, why others are left alone, a line each).
+@dataclass(frozen=True)
+class Updatable:
+    """`references` are those under which a registry may have newer images, `left` says of others why not, a line each.
 
-    An image without a digest of any registry was built or loaded here: there is nowhere to look for a newer one.
+    `doubtful` are references of which nobody can tell whether any registry has ever known them.
+    """
+
+    references: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    doubtful: set[str] = field(default_factory=set)
+
+
+def updatable(engine: Engine, held: Iterable[Held]) -> Updatable:
+    """What of an app can be updated. Raises EngineError.
+
+    An image without a digest was built or loaded here: there is nowhere to look for a newer one. Engines that keep
+    images in containerd (29's default) give every image a digest, its id.
     """
     digests = {str(image.get("Id")): image.get("RepoDigests") or [] for image in images.list_images(engine)}
-    references: list[str] = []
-    left: list[str] = []
+    found = Updatable()
     for one in held:
-        try:
-            image_change.refuse_fixed(engine, one.found, one.reference)
-            parse(one.reference)
-        except (CannotEdit, InvalidReference) as reason:
-            left.append(str(reason))
-            continue
+        why = _why_not(engine, one)
         known = digests.get(one.image_id, ["?"]) or digests.get(image_change.id_of(engine, one.reference), [])
-        if not _of_a_registry(known):
-            left.append(f"{one.reference} was built or loaded on this host")
-        elif one.reference not in references:
-            references.append(one.reference)
-    return references, list(dict.fromkeys(left))
+        known = [digest for digest in known if not digest.startswith("<none>")]
+        if not why and not known:
+            why = f"{one.reference} was built or loaded on this host"
+        if why and why not in found.left:
+            found.left.append(why)
+        elif not why and one.reference not in found.references:
+            found.references.append(one.reference)
+        if all(digest.endswith(f"@{one.image_id}") for digest in known):
+            found.doubtful.add(one.reference)
+    return found
 
 
-def _of_a_registry(digests: Sequence[str]) -> bool:
-    return any(not digest.startswith("<none>") for digest in digests)
+def _why_not(engine: Engine, one: Held) -> str:
+    """Why no newer image can come under the container's reference, "" if one can."""
+    try:
+        image_change.refuse_fixed(engine, one.found, one.reference)
+        parse(one.reference)
+    except (CannotEdit, InvalidReference) as reason:
+        return str(reason)
+    return ""
 
 
 def chosen(held: Iterable[Held], references: Iterable[str], services: Collection[str]) -> list[str]:
