@@ -69,7 +69,7 @@ class Switch:
             self._wished[project] = enabled
         self._choices.set_switch(project, enabled)
         log.info("project %s: automatic updates are switched %s", project, "on" if enabled else "off")
-        return self._change_file(project, enabled) if self._deploys.is_stored(project) else ""
+        return self._change_file(project, enabled)
 
     def on_deployed(self, project: str, outcome: Outcome) -> None:
         """A deploy has been made: its file's labels count. For Deploys. Raises ChoicesFailed."""
@@ -85,6 +85,8 @@ class Switch:
 
     def _change_file(self, project: str, enabled: bool) -> str:
         try:
+            if not self._deploys.is_stored(project):
+                return ""
             work = self._deploys.change(project, _key(enabled), lambda: self._write(project, enabled))
             work.wait(self._file_within)
         except TimeoutError:

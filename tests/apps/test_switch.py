@@ -151,6 +151,17 @@ def test_where_the_file_cannot_be_changed_the_switch_counts_and_the_answer_says_
     assert house.on and house.projects.files == {"shop": False}
 
 
+def test_where_the_projects_folder_cannot_be_read_the_switch_counts_all_the_same(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(project: str) -> bool:
+        raise StoredFailed("the files cannot be read: Input/output error")
+
+    monkeypatch.setattr(house.projects, "is_stored", unreadable)
+    assert "Input/output error" in house.switch.set("shop", True)
+    assert house.on
+
+
 def test_behind_a_long_change_the_answer_comes_at_once_and_the_file_follows(house: House) -> None:
     house.be_impatient()
     go = house.projects.hold()
