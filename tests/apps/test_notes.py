@@ -1,0 +1,47 @@
+"""The way back of an attempt, on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockpal_agent.apps.notes import Note, Notes, NotesFailed
+
+NOTE = Note(
+    "1-shop", "shop", {"nginx:1": "sha256:a", "new:1": ""}, {"web": ["sha256:a", "sha256:b"]}, {"web": "sha256:c"}
+)
+
+
+def test_a_note_is_read_as_it_was_written_and_is_gone_when_removed(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "updates")
+    assert notes.read("1-shop") is None
+    notes.write(NOTE)
+    assert Notes(tmp_path / "updates").read("1-shop") == NOTE
+    notes.remove("1-shop")
+    notes.remove("1-shop")
+    assert notes.read("1-shop") is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"project":"shop"}', '{"project":"shop","tags":[],"old":{},"new":{}}']
+)
+def test_one_that_cannot_be_read_counts_as_none(text: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "1-shop.json").write_text(text)
+    assert Notes(tmp_path).read("1-shop") is None
+    assert "1-shop cannot be read" in caplog.text
+
+
+def test_notes_of_attempts_that_have_ended_are_swept(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.keep_only(set())
+    for attempt_id in ("1-shop", "2-shop"):
+        notes.write(Note(attempt_id, "shop"))
+    notes.keep_only({"2-shop"})
+    assert notes.read("1-shop") is None and notes.read("2-shop") is not None
+
+
+def test_a_disk_that_takes_nothing_is_said_in_words(tmp_path: Path) -> None:
+    (tmp_path / "updates").write_text("a file, where a folder should be")
+    with pytest.raises(NotesFailed, match="the way back cannot be written"):
+        Notes(tmp_path / "updates").write(NOTE)
