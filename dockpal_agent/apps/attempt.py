@@ -211,6 +211,8 @@ class Attempt:
         """Alone among the project's changes. What was there when the pull began may have changed since."""
         held = held_by(self._engine, self._project)
         changed = self._changed(held)
+        if not held:
+            return "the app was removed meanwhile"
         if not changed:
             return "already up to date: another change brought the new images up meanwhile"
         self._note_new(held)

@@ -72,16 +72,15 @@ def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
 
     `words` say what cut it off. Where the new images do not run, the tags are given back. Raises EngineError.
     """
-    if stage is Stage.PULLING:
-        said = [words, *tags.give_back(engine, note.tags), UNTOUCHED]
-        return End(Stage.FAILED, "; ".join(said), ErrorCode.PULL_ERROR)
     stands, evidence = _standing(engine, note)
     if stands is _Stands.NEW:
         return End(Stage.COMPLETED, f"{words}; the new containers had been proven, and run")
     said = [words, *tags.give_back(engine, note.tags)]
-    if stands is _Stands.OLD:
-        return End(Stage.ROLLED_BACK, "; ".join([*said, UNDONE]), ErrorCode.COMPOSE_ERROR)
-    return End(Stage.FAILED, "; ".join([*said, evidence]), ErrorCode.ROLLBACK_FAILED)
+    if stands is _Stands.NEITHER:
+        return End(Stage.FAILED, "; ".join([*said, evidence]), ErrorCode.ROLLBACK_FAILED)
+    if stage is Stage.PULLING:
+        return End(Stage.FAILED, "; ".join([*said, UNTOUCHED]), ErrorCode.PULL_ERROR)
+    return End(Stage.ROLLED_BACK, "; ".join([*said, UNDONE]), ErrorCode.COMPOSE_ERROR)
 
 
 def record(parts: Parts, note: Note, end: End) -> None:
@@ -104,7 +103,12 @@ def clean_up(engine: Engine, note: Note) -> None:
 
 
 def _standing(engine: Engine, note: Note) -> tuple[_Stands, str]:
-    """Which images the services of an attempt run, and a line about the first that runs neither."""
+    """Which images the services of an attempt run, and a line about the first that runs neither.
+
+    The stage in the record does not tell: a full disk keeps it back, while the journal of containers goes on.
+    """
+    if not note.new:
+        return _Stands.OLD, ""
     running: dict[str, set[str]] = {}
     for one in held_by(engine, note.project):
         running.setdefault(one.member.service, set()).add(one.image_id)

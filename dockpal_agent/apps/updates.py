@@ -12,11 +12,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import Callable, Final, Optional
+from typing import TYPE_CHECKING, Callable, Final, Optional
 
 from dockpal_agent.apps import ending
 from dockpal_agent.apps.app import App
-from dockpal_agent.apps.attempt import Attempt
 from dockpal_agent.apps.ending import End, Parts
 from dockpal_agent.apps.notes import Note
 from dockpal_agent.apps.record import Record
@@ -28,6 +27,9 @@ from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.stored import StoredFailed
 from dockpal_agent.containers.journal import JournalFailed
 from dockpal_agent.engine import EngineError
+
+if TYPE_CHECKING:
+    from dockpal_agent.apps.attempt import Attempt
 
 __all__ = ["AlreadyRunning", "TooManyUpdates", "Updates"]
 
@@ -141,6 +143,8 @@ class Updates:
 
     def _begin(self, app: App, triggered_by: str, services: Optional[Collection[str]]) -> str:
         """Write the record and start the thread. The project is among the running ones, and is not after a failure."""
+        from dockpal_agent.apps.attempt import Attempt  # with the first update only: many hosts never make one
+
         try:
             record = self._parts.records.begin(
                 app.name, triggered_by, _shown(app, self._parts), "looking for new images"

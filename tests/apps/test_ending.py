@@ -1,0 +1,78 @@
+"""How an attempt that was cut off is ended, by what Docker holds."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Optional, cast
+
+import pytest
+
+from dockpal_agent.apps import ending
+from dockpal_agent.apps.notes import Note
+from dockpal_agent.apps.stages import MOVES, ErrorCode, Stage
+from dockpal_agent.engine import Engine, NotFound
+from tests.apps.test_selection import held
+
+ENGINE: Final = cast(Engine, None)
+OLD, OLDER, NEW, OTHER = (f"sha256:{letter * 64}" for letter in "abcd")
+NOTE: Final = Note("1-shop", "shop", {"nginx:1": OLD}, {"web": [OLD, OLDER], "db": [OLD]}, {"web": NEW})
+
+
+class Docker:
+    """What runs, and what tags mean."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **services: list[str]) -> None:
+        self.tags = {"nginx:1": NEW}
+        running = [held(service, image_id=image) for service, images in services.items() for image in images]
+        monkeypatch.setattr(ending, "held_by", lambda engine, project: running)
+        monkeypatch.setattr("dockpal_agent.engine.images.inspect", self.inspect)
+        monkeypatch.setattr("dockpal_agent.engine.images.tag", self.tag)
+
+    def inspect(self, engine: Engine, image: str) -> dict[str, Any]:
+        if image not in self.tags:
+            raise NotFound("No such image", 404)
+        return {"Id": self.tags[image]}
+
+    def tag(self, engine: Engine, image: str, repository: str, tag: str) -> None:
+        self.tags[f"{repository}:{tag}"] = image
+
+
+@pytest.mark.parametrize("stage", [Stage.PULLING, Stage.RECREATING, Stage.VERIFYING])
+@pytest.mark.parametrize(
+    ("web", "end", "code"),
+    [
+        ([NEW, NEW], Stage.COMPLETED, None),
+        ([OLD, OLDER], Stage.ROLLED_BACK, ErrorCode.COMPOSE_ERROR),
+        ([OLD, NEW], Stage.FAILED, ErrorCode.ROLLBACK_FAILED),
+        ([OTHER], Stage.FAILED, ErrorCode.ROLLBACK_FAILED),
+        ([], Stage.FAILED, ErrorCode.ROLLBACK_FAILED),
+    ],
+    ids=["new", "old", "both", "another", "none"],
+)
+def test_docker_decides_whatever_stage_the_record_came_to(
+    web: list[str], end: Stage, code: Optional[ErrorCode], stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = Docker(monkeypatch, web=web, db=[OLD])
+    if stage is Stage.PULLING and end is Stage.ROLLED_BACK:
+        end, code = Stage.FAILED, ErrorCode.PULL_ERROR
+    found = ending.found(ENGINE, NOTE, stage, "cut off")
+    assert (found.stage, found.error_code) == (end, code) and found.message.startswith("cut off; ")
+    assert found.stage in MOVES[stage]
+    assert docker.tags == {"nginx:1": NEW if end is Stage.COMPLETED else OLD}
+
+
+def test_where_nothing_was_pulled_yet_nothing_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    Docker(monkeypatch, web=[OLD])
+    found = ending.found(ENGINE, Note("1-shop", "shop"), Stage.PULLING, "cut off")
+    assert (found.stage, found.message) == (Stage.FAILED, "cut off; nothing was changed")
+
+
+def test_a_tag_that_cannot_be_given_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    Docker(monkeypatch, web=[OLD, OLDER])
+
+    def refuse(engine: Engine, image: str, repository: str, tag: str) -> None:
+        raise NotFound(f"No such image: {image}", 404)
+
+    monkeypatch.setattr("dockpal_agent.engine.images.tag", refuse)
+    found = ending.found(ENGINE, NOTE, Stage.VERIFYING, "cut off")
+    assert found.stage is Stage.ROLLED_BACK
+    assert f"the tag nginx:1 could not be given back: No such image: {OLD}" in found.message
