@@ -12,18 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from dockpal_agent.compose.inorder import Abandoned
+from dockpal_agent.containers.evidence import exit_of, last_check, last_output
 from dockpal_agent.containers.proof import NotProven
-from dockpal_agent.engine import Engine, EngineError, NotFound, containers
-from dockpal_agent.engine.frames import demultiplex
+from dockpal_agent.engine import Engine, NotFound, containers
 
 __all__ = ["COMPLETED", "HEALTHY", "DependencyFailed", "Watched", "prove_all", "wait_for"]
 
 POLL: Final = 0.25  # seconds between two looks
 HEALTHY: Final = "service_healthy"
 COMPLETED: Final = "service_completed_successfully"
-LINES_SHOWN: Final = 5  # of a container's output in a message
-OUTPUT_SHOWN: Final = 600  # characters of them
-OUTPUT_WITHIN: Final = 5.0  # seconds
 STAYS_DOWN: Final = ("", "no", "on-failure")  # restart policies under which an exit with 0 is an end
 
 
@@ -77,18 +74,20 @@ def _holds(engine: Engine, service: str, condition: str, one: Watched) -> bool:
             return False
         if code == 0:
             return True
-        raise DependencyFailed(f'service "{service}" didn\'t complete successfully: exit {code}{_output(engine, one)}')
+        raise DependencyFailed(
+            f'service "{service}" didn\'t complete successfully: exit {code}{last_output(engine, one.id)}'
+        )
     if condition != HEALTHY:
         return True
     if not state.get("Running"):
         raise DependencyFailed(
-            f"dependency failed to start: container {one.name} exited ({code}){_output(engine, one)}"
+            f"dependency failed to start: container {one.name} exited ({code}){last_output(engine, one.id)}"
         )
     health = (state.get("Health") or {}).get("Status") or "none"
     if health == "none":
         raise DependencyFailed(f"dependency failed to start: container {one.name} has no healthcheck configured")
     if health == "unhealthy":
-        raise DependencyFailed(f"dependency failed to start: container {one.name} is unhealthy{_last_check(state)}")
+        raise DependencyFailed(f"dependency failed to start: container {one.name} is unhealthy{last_check(state)}")
     return bool(health == "healthy")
 
 
@@ -133,37 +132,10 @@ def _proven(engine: Engine, one: Watched, found: Mapping[str, Any]) -> bool:
     if found.get("RestartCount") or state.get("Restarting"):
         if one.job and code == 0:
             return True
-        raise NotProven(f"container {one.name} ended and was restarted {_exit(state)}{_output(engine, one)}")
+        raise NotProven(f"container {one.name} ended and was restarted {exit_of(state)}{last_output(engine, one.id)}")
     if ended:
-        raise NotProven(f"container {one.name} ended {_exit(state)}{_output(engine, one)}")
+        raise NotProven(f"container {one.name} ended {exit_of(state)}{last_output(engine, one.id)}")
     health = (state.get("Health") or {}).get("Status") or "none"
     if health == "unhealthy":
-        raise NotProven(f"container {one.name} is unhealthy{_last_check(state)}")
+        raise NotProven(f"container {one.name} is unhealthy{last_check(state)}")
     return health in ("none", "healthy")
-
-
-def _exit(state: Mapping[str, Any]) -> str:
-    facts = [f"exit code {state.get('ExitCode')}"]
-    if state.get("OOMKilled"):
-        facts.append("out of memory")
-    if state.get("Error"):
-        facts.append(str(state["Error"]))
-    return f"({', '.join(facts)})"
-
-
-def _last_check(state: Mapping[str, Any]) -> str:
-    checks = (state.get("Health") or {}).get("Log") or []
-    if not checks:
-        return ""
-    output = str(checks[-1].get("Output") or "").strip()[:OUTPUT_SHOWN]
-    return f": its health check ended with {checks[-1].get('ExitCode')}" + (f", {output}" if output else "")
-
-
-def _output(engine: Engine, one: Watched) -> str:
-    """The last lines that a container wrote: after an undo it is gone, and they with it."""
-    try:
-        with containers.logs(engine, one.id, tail=LINES_SHOWN, idle=OUTPUT_WITHIN) as stream:
-            text = b"".join(part for _, part in demultiplex(stream.chunks())).decode("utf-8", "replace").strip()
-    except EngineError:  # a log driver that cannot be read, a TTY's raw text: then without
-        return ""
-    return f"; its last output: {text[-OUTPUT_SHOWN:]}" if text else ""
