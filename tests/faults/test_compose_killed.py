@@ -21,7 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 CHANGING: Final = ("POST", "DELETE")
 
 OLD: Final = """
-x-one: &one {image: IMAGE, command: sleep 1000, stop_signal: SIGKILL}
+x-one: &one {image: IMAGE, command: sleep 1000, stop_signal: SIGKILL, stop_grace_period: 1s}
 services:
   db: {<<: *one, volumes: [data:/data, /anonymous]}
   web: {<<: *one, networks: [own], depends_on: {db: {condition: service_started, restart: true}}}
@@ -31,7 +31,7 @@ volumes: {data: }
 """
 # db is made anew, and its network; web restarts with it; more is new, with a network and a volume; gone goes.
 NEW: Final = """
-x-one: &one {image: IMAGE, command: sleep 1000, stop_signal: SIGKILL}
+x-one: &one {image: IMAGE, command: sleep 1000, stop_signal: SIGKILL, stop_grace_period: 1s}
 services:
   db: {<<: *one, volumes: [data:/data, /anonymous], environment: {NEW: "1"}}
   web: {<<: *one, networks: [own], depends_on: {db: {condition: service_started, restart: true}}}
