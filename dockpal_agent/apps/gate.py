@@ -18,7 +18,7 @@ from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.containers.evidence import exit_of, last_check, last_output
 from dockpal_agent.containers.proof import NotProven
-from dockpal_agent.engine import Engine, EngineError, NotFound, containers
+from dockpal_agent.engine import Engine, EngineError, EngineUnavailable, NotFound, containers, system
 
 __all__ = ["Baseline", "Gate", "Interrupted", "Verdict", "patience", "verdict"]
 
@@ -35,7 +35,9 @@ Found = Mapping[str, Any]
 
 
 class Interrupted(NotProven):
-    """The agent ends, and there is no verdict: the old containers come back, and nothing is said against the new."""
+    """The agent ends, or the daemon did, and there is no verdict: the old containers come back, and nothing is said
+    against the new.
+    """
 
 
 class Verdict(Enum):
@@ -158,6 +160,7 @@ class Gate:
         self._stopping: Final = stopping or threading.Event()
         self._clock: Final = clock
         self._away: Optional[EngineError] = None  # the daemon did not answer the last look
+        self._restarted = False  # the daemon was gone for a while, and all containers' processes with it
         self.summary = ""
 
     def __call__(self, ids: Mapping[str, str]) -> None:
@@ -183,11 +186,26 @@ class Gate:
             try:
                 one.judge(containers.inspect(self._engine, one.id), late=late)
             except NotFound:
-                raise NotProven(f"container {one.name} ended and was removed") from None
+                self._refuse(f"container {one.name} ended and was removed")
             except NotProven as evidence:
-                raise NotProven(f"container {one.name} {evidence}{last_output(self._engine, one.id)}") from None
+                self._refuse(f"container {one.name} {evidence}", one.id)
             except EngineError as error:  # a daemon that is being restarted: the end of the grace decides
-                self._away = error
+                self._note_away(error)
+
+    def _refuse(self, evidence: str, container_id: str = "") -> None:
+        """Raise NotProven; what ended with its daemon is looked at again when that is back."""
+        leaving = _leaving(self._engine)
+        if leaving is not None:
+            self._note_away(leaving)
+            return
+        if self._restarted:
+            raise Interrupted(f"{evidence}, after the Docker daemon went away in the middle") from None
+        output = last_output(self._engine, container_id) if container_id else ""
+        raise NotProven(f"{evidence}{output}") from None
+
+    def _note_away(self, error: EngineError) -> None:
+        self._away = error
+        self._restarted = self._restarted or isinstance(error, EngineUnavailable)
 
     def _decided(self, watched: list[_Watched], age: float) -> bool:
         """Whether all are well and the time is over; or have ended, and nothing can come any more."""
@@ -208,6 +226,20 @@ class Gate:
         pause = min(LOOK_EVERY, self._grace / LOOKS)
         left = self._grace - age
         return min(pause, left) if left > 0 else pause
+
+
+def _leaving(engine: Engine) -> Optional[EngineError]:
+    """Why the daemon does not answer who comes now, None for one that does. One that is being stopped listens no more,
+    then ends all containers, and answers over old connections until it is gone itself.
+    """
+    newcomer = Engine(engine.socket_path, pool=1)
+    try:
+        system.ping(newcomer)
+    except EngineError as error:
+        return error
+    finally:
+        newcomer.close()
+    return None
 
 
 def _waits(one: _Watched) -> float:

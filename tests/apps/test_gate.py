@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Optional, Union, cast
 
 import pytest
 
 from dockpal_agent.apps.gate import Baseline, Gate, Interrupted, Verdict, patience, verdict
+from dockpal_agent.apps.gate import _leaving as leaving  # kept as it is: the fixture below puts another in its place
 from dockpal_agent.containers.proof import NotProven
-from dockpal_agent.engine import Engine, EngineUnavailable, NotFound
+from dockpal_agent.engine import Engine, EngineError, EngineUnavailable, NotFound, system
+from tests.faults.proxy import FaultProxy
 
 Found = dict[str, Any]
 Look = Union[Found, Exception]
@@ -72,6 +75,7 @@ def clock() -> Clock:
 @pytest.fixture(autouse=True)
 def output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockpal_agent.apps.gate.last_output", lambda engine, container_id: "; its last output: bye")
+    monkeypatch.setattr("dockpal_agent.apps.gate._leaving", lambda engine: None)
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, clock: Clock, grace: float = 60, **steps: Any) -> tuple[Gate, Looks]:
@@ -218,3 +222,36 @@ def test_it_ends_at_once_without_a_verdict_when_the_agent_ends(monkeypatch: pyte
     with pytest.raises(Interrupted):
         judged(monkeypatch, clock, web=[(0, seen())])
     assert clock.now == 10
+
+
+def test_containers_that_their_daemon_ended_with_itself_are_looked_at_again_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    """It answers over old connections while it ends containers, and refuses much: no time to put anything back."""
+    away = EngineUnavailable("no daemon")
+    monkeypatch.setattr("dockpal_agent.apps.gate._leaving", lambda engine: away if clock.now < 14 else None)
+
+    gate, _ = judged(monkeypatch, clock, web=[(0, seen()), (10, ended(137)), (12, away), (14, seen())])
+
+    assert gate.summary == "web runs; watched for 60 s"
+
+
+def test_what_does_not_run_after_the_daemon_was_away_is_not_said_against_the_image(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    away = EngineUnavailable("no daemon")
+    with pytest.raises(Interrupted, match=r"web ended \(exit code 137\), after the Docker daemon went away"):
+        judged(monkeypatch, clock, web=[(0, seen()), (10, away), (14, ended(137))])
+
+
+def test_a_daemon_that_listens_no_more_is_leaving_whatever_it_says_over_old_connections(
+    docker_socket: str, tmp_path: Path
+) -> None:
+    with FaultProxy(docker_socket) as proxy:
+        through = Engine(proxy.socket_path)
+        system.ping(through)
+        assert leaving(through) is None
+        proxy.refuse("GET", "/_ping", message="no daemon", times=None)
+        assert isinstance(leaving(through), EngineError)
+        through.close()
+    assert isinstance(leaving(Engine(str(tmp_path / "gone.sock"))), EngineUnavailable)
