@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Optional
 
 from dockpal_agent.compose.labels import (
     CONFIG_HASH,
-    NUMBER,
     ONEOFF,
     ORIGINAL_PROJECT,
     ORIGINAL_SERVICE,
     PROJECT,
     SERVICE,
+    number_of,
 )
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.containers.aside import is_aside
@@ -72,7 +73,7 @@ def apps_of(listed: Iterable[Listed]) -> list[App]:
         written = str(labels.get(ORIGINAL_PROJECT) or labels.get(PROJECT) or "")
         project = str(labels.get(PROJECT) or normalise_project_name(written))
         member = _member(entry, labels)
-        if not project or member is None:
+        if member is None or not _PROJECT.fullmatch(project):
             continue
         members.setdefault(project, []).append(member)
         if ORIGINAL_PROJECT in labels or project not in names:
@@ -93,18 +94,18 @@ def find(apps: Iterable[App], name: str) -> Optional[App]:
 
 
 _ONE_OFF: Final = ("True", "true")
+_PROJECT: Final = re.compile(r"[a-z0-9_-]{1,200}", re.ASCII)  # as Composes make them; it names files of ours
 
 
 def _member(entry: Listed, labels: Mapping[str, Any]) -> Optional[Member]:
     name = str((entry.get("Names") or [""])[0]).lstrip("/")
     if is_aside(name) or labels.get(ONEOFF) in _ONE_OFF:
         return None
-    number = str(labels.get(NUMBER) or "")
     return Member(
         id=str(entry.get("Id") or ""),
         name=name,
         service=str(labels.get(ORIGINAL_SERVICE) or labels.get(SERVICE) or name),
-        number=int(number) if number.isdigit() else 0,
+        number=number_of(labels),
         image=str(entry.get("Image") or ""),
         image_id=str(entry.get("ImageID") or ""),
         state=str(entry.get("State") or ""),

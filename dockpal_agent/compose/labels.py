@@ -27,6 +27,7 @@ __all__ = [
     "container_labels",
     "content_hash",
     "mounted_paths",
+    "number_of",
     "resource_labels",
 ]
 
@@ -48,7 +49,16 @@ VOLUME: Final = f"{_PREFIX}volume"
 ORIGINAL_PROJECT: Final = "dockpal.project"  # the original agent's too, and its only ones
 ORIGINAL_SERVICE: Final = "dockpal.service"
 CONTENT_HASH: Final = "dockpal.content-hash"
+LONGEST_NUMBER: Final = 9  # digits
 SHIPPED: Final = "files"  # the kind of a shipped file among a project's contents, by its path on the host
+
+
+def number_of(given: Mapping[str, str]) -> int:
+    """A container's number among those of its service, 0 where its label is none. Anybody can write labels: an image
+    that somebody runs has some.
+    """
+    text = str(given.get(NUMBER) or "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else 0
 
 
 def container_labels(

@@ -108,12 +108,11 @@ def seen_of(listed: Found, project_name: str) -> Optional[Seen]:
     if is_aside(name) or not (theirs == project_name or original):
         return None
     service = given.get(labels.ORIGINAL_SERVICE, "") if original else given.get(labels.SERVICE, "")
-    number = given.get(labels.NUMBER, "")
     return Seen(
         id=str(listed["Id"]),
         name=name,
         service=service or (_service_by_name(name, given) if original else ""),
-        number=1 if original else int(number) if number.isdigit() else 0,
+        number=1 if original else labels.number_of(given),
         state=str(listed.get("State") or ""),
         status=str(listed.get("Status") or ""),
         image=str(listed.get("Image") or ""),

@@ -22,6 +22,7 @@ from dockpal_agent.compose.labels import (
     PROJECT,
     SERVICE,
 )
+from dockpal_agent.compose.observe import observe
 from dockpal_agent.engine import Engine, EngineUnavailable
 from dockpal_agent.images.check import ImageUpdateResult
 from tests.engines.daemon import Daemon
@@ -156,6 +157,26 @@ def test_replicas_fold_into_the_first(apps: Apps, host: Host) -> None:
     (service,) = shown(apps, host.project)["services"]
 
     assert service["state"] == "running"
+
+
+@pytest.mark.parametrize("number", ["²", "9" * 5000, "-1", "first"], ids=lambda text: text[:9])
+def test_a_number_that_is_none_is_no_harm_to_the_list(apps: Apps, host: Host, engine: Engine, number: str) -> None:
+    """Anybody's image may have such a label."""
+    host.add("web", labels={NUMBER: number})
+
+    assert [service["name"] for service in shown(apps, host.project)["services"]] == ["web"]
+    (seen,) = observe(engine, host.project).containers
+    assert seen.number == 0
+
+
+@pytest.mark.parametrize(
+    "project", ["../../{}", "{}/x", "..", "{} x", "{}é", "{}" + "x" * 3000], ids=lambda text: text[:9]
+)
+def test_what_no_compose_would_call_a_project_is_no_app(apps: Apps, host: Host, unique: str, project: str) -> None:
+    """A project's name is also that of its folder, and of files of ours."""
+    host.create({PROJECT: project.format(unique), SERVICE: "web"}, f"{unique}-web")
+
+    assert not [app for app in apps.all() if any(member.name == f"{unique}-web" for member in app.members)]
 
 
 def test_what_is_set_aside_or_ran_once_is_no_service(apps: Apps, host: Host, daemon: Daemon) -> None:
