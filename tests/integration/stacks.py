@@ -21,7 +21,7 @@ from dockpal_agent.containers.journal import Journal
 from dockpal_agent.engine import Engine
 from tests.engines.daemon import Daemon
 
-__all__ = ["Held", "Stack", "normal", "tags_of"]
+__all__ = ["HEX", "Held", "Stack", "normal", "tags_of"]
 
 Json = Any
 Held = dict[str, dict[str, Json]]
