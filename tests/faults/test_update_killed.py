@@ -69,8 +69,9 @@ def proxy(docker_socket: str) -> Iterator[FaultProxy]:
 
 def killed(kill: Kill, shop: Shop, proxy: FaultProxy, data: Path, login: Path) -> None:
     """An update in another process, until the kill."""
-    command = [sys.executable, "-m", "tests.faults.updated", proxy.socket_path, str(data), str(login), shop.unique]
-    process = subprocess.Popen(command)
+    grace = "30" if kill.method == NEVER else "2"
+    arguments = [proxy.socket_path, str(data), str(login), shop.unique, grace]
+    process = subprocess.Popen([sys.executable, "-m", "tests.faults.updated", *arguments])
 
     def end(seen: Call) -> None:
         process.send_signal(signal.SIGKILL)

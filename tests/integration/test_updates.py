@@ -134,7 +134,7 @@ ROWS: Final = (
     Row(
         *("it turns unhealthy at second 5", BACK, UNHEALTHY, VERIFY, "old", ("is unhealthy", "health check")),
         FALLS,
-        grace=10.0,
+        grace=8.0,
     ),
     Row(
         *("the create is refused", BACK, NOT_MADE, RECREATE, "old", ("no space left on device", "nothing was changed")),
@@ -148,7 +148,7 @@ ROWS: Final = (
         *("the image to go back to was removed", BACK, UNHEALTHY, VERIFY, "old", ("is unhealthy",)),
         FALLS,
         during=remove_old_image,
-        grace=10.0,
+        grace=8.0,
     ),
     Row(
         *("web was stopped by hand", COMPLETED, None, VERIFY, "new", ("web updated",)),

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import pytest
 
+from dockpal_agent.apps.listing import NoSuchApp
 from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.apps.updates import AlreadyRunning, TooManyUpdates
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
+from tests.faults.proxy import FaultProxy
 from tests.integration.updating import STAYS, Bench, Shop, bring_up, compose_command, deploy, login_file, working
 
 # The image's program: a job counts how often it ran, everything else stays.
@@ -235,6 +237,51 @@ def test_the_agents_end_takes_an_update_back_that_is_not_proven(shop: Shop, dock
         assert "the agent ended" in record.message
         assert shop.runs() == old == shop.means()
         assert bench.parts.choices.quarantined(shop.unique, shop.reference) == ""
+
+
+def test_what_cannot_be_put_back_is_said_and_put_back_later(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    with FaultProxy(docker_socket) as proxy, working(tmp_path / "data", proxy.socket_path, login=login) as bench:
+        deploy(bench, shop, shop.compose())
+        old = shop.means()
+        shop.push("2", """CMD ["sh","-c","exit 3"]""")
+        proxy.refuse("POST", "/containers/[^/]+/start", message="the disk is on fire", nth=2, times=None)
+
+        record = bench.update(shop.unique)
+
+        assert (record.stage, record.error_code) == (Stage.FAILED, ErrorCode.ROLLBACK_FAILED), record.message
+        assert "exit code 3" in record.message and "not everything could be put back" in record.message
+        assert shop.means() == old
+        proxy.clear()
+        wait_for(lambda: shop.containers().get(shop.web) == "running", "the next settling", 30)
+        assert shop.runs() == old
+
+
+def test_a_protected_app_is_refused_before_anything_is_pulled(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
+    shop.push("1", STAYS)
+    with working(tmp_path / "data", docker_socket, login=login_file(tmp_path, shop.registry)) as bench:
+        deploy(bench, shop, shop.compose("labels: {dockpal.protected: 'true'}"))
+        before, old = shop.daemon.inspect(shop.web)["Id"], shop.means()
+        shop.push("2", STAYS)
+        record = bench.update(shop.unique)
+        assert (record.stage, record.error_code) == (Stage.FAILED, ErrorCode.COMPOSE_ERROR)
+        assert "dockpal.protected" in record.message and "nothing was changed" in record.message
+        assert (shop.daemon.inspect(shop.web)["Id"], shop.means()) == (before, old)
+
+
+def test_an_app_without_images_of_a_registry_has_nothing_to_update(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    image = shop.daemon.call("GET", f"/images/{shop.busybox}/json")["Id"]
+    labels = {"com.docker.compose.project": shop.unique, **shop.labels}
+    shop.daemon.run(image, "sleep", "1000", name=shop.web, labels=labels)
+    with working(tmp_path / "data", docker_socket) as bench:
+        with pytest.raises(NoSuchApp):
+            bench.updates.trigger("no-such-app")
+        record = bench.update(shop.unique)
+        assert record.stage is Stage.COMPLETED
+        assert "nothing to update" in record.message and "was created from an image id" in record.message
 
 
 @pytest.mark.parametrize("cleanup", [True, False])

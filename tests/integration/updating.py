@@ -26,7 +26,7 @@ from tests.integration.edits import house, small_config, variant
 
 __all__ = ["GRACE", "STAYS", "Bench", "Shop", "bring_up", "compose_command", "deploy", "login_file", "working"]
 
-GRACE: Final = 5.0  # seconds
+GRACE: Final = 3.0  # seconds
 STAYS: Final = """CMD ["sh","-c","echo $VERSION > /data/started; sleep 1000"]"""
 PROJECT: Final = "com.docker.compose.project"
 
