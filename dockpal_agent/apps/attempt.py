@@ -275,12 +275,13 @@ class Attempt:
     def _not_proven(self, failure: Exception) -> End:
         """A redeploy that failed after the first touch, and was undone, or not."""
         cause = failure.__cause__
+        judged = isinstance(cause, (NotProven, DependencyFailed)) and not isinstance(cause, Interrupted)
+        if judged:
+            self._quarantine()
         if not getattr(failure, "restored", False):
             return self._undone(str(failure), Stage.FAILED, ErrorCode.ROLLBACK_FAILED)
-        if isinstance(cause, (NotProven, DependencyFailed)) and not isinstance(cause, Interrupted):
-            self._quarantine()
-            return self._undone(str(failure), Stage.ROLLED_BACK, ErrorCode.HEALTH_PROBE_FAILED)
-        return self._undone(str(failure), Stage.ROLLED_BACK, ErrorCode.COMPOSE_ERROR)
+        code = ErrorCode.HEALTH_PROBE_FAILED if judged else ErrorCode.COMPOSE_ERROR
+        return self._undone(str(failure), Stage.ROLLED_BACK, code)
 
     def _undone(self, words: str, stage: Stage, code: ErrorCode = ErrorCode.COMPOSE_ERROR) -> End:
         """Give the tags back; the end that says so."""

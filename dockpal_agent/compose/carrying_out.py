@@ -27,7 +27,7 @@ from dockpal_agent.containers.create import CreateRequest
 from dockpal_agent.containers.journal import Entry, Journal, JournalFailed, Step
 from dockpal_agent.containers.made import Made, reattach, settings_of
 from dockpal_agent.containers.proof import NotProven
-from dockpal_agent.containers.replace import Group, StepFailed
+from dockpal_agent.containers.replace import Group, StepFailed, what_is_not_back
 from dockpal_agent.engine import Engine, EngineError, NotFound, containers, networks, volumes
 
 __all__ = ["Run", "RunFailed"]
@@ -415,7 +415,7 @@ class Run:
         restored = self._group.undo()
         undone = [line for line in map(_undone, entries) if line] + self._group.told
         if not restored:
-            rest = "not everything could be put back; it is tried again when the agent starts, its log says more"
+            rest = what_is_not_back(entries)
         elif not undone:
             rest = "nothing was changed"
         else:
@@ -430,6 +430,8 @@ def _undone(entry: Entry) -> str:
     """What an undo did about one container."""
     if not entry.old_id:
         return f"container {entry.final_name}: removed"
+    if entry.lost:
+        return f"container {entry.name}: removed by somebody else meanwhile"
     if entry.began(Step.STOP_OLD) or entry.began(Step.RENAME_OLD):
         return f"container {entry.name}: as it was"
     if entry.began(Step.START_OLD):

@@ -61,7 +61,8 @@ class Entry:
 
     `policy` is the old one's restart policy; `kept` the old one's whole inspect, where it will remove itself when
     stopped; `borrowed` a reference that means `image_id` for the moment of the create, and the id it has to go back to;
-    `stop_answered` whether the daemon is known to have done with step stop-old.
+    `stop_answered` whether the daemon is known to have done with step stop-old; `lost` that an undo found the old one
+    removed by somebody else.
     """
 
     name: str  # what the old one is called
@@ -76,6 +77,7 @@ class Entry:
     steps: list[str] = field(default_factory=list)
     stop_answered: bool = False
     stays: bool = False  # nothing takes its place: it is only started, or stopped and started again
+    lost: bool = False
 
     def began(self, step: Step) -> bool:
         """Whether the step may have happened."""

@@ -14,7 +14,7 @@ docs/decisions/0004-order-of-writes-of-a-replacement.md says what a kill between
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Callable, Final, Optional
 
@@ -27,7 +27,7 @@ from dockpal_agent.containers.made import Made
 from dockpal_agent.containers.proof import NotProven, Proof, prove
 from dockpal_agent.engine import Conflict, Engine, EngineError, EngineRefused, containers
 
-__all__ = ["Group", "ReplacementFailed", "StepFailed", "replace"]
+__all__ = ["Group", "ReplacementFailed", "StepFailed", "replace", "what_is_not_back"]
 
 log = logging.getLogger(__name__)
 
@@ -181,13 +181,15 @@ class Group:
             log.info("container %s: %s", entry.final_name, _fate(entry))
 
     def undo(self) -> bool:
-        """Put everything back; whether that worked. What did not stays in the journal for the next settling."""
+        """Put everything back; whether all is as it was. What failed stays in the journal for the next settling; a
+        container that somebody else removed meanwhile is gone for good.
+        """
         self._done = True
         restored = undo.undo(
             self._engine, self._record.entries, self._record.note, made=self._record.made, tell=self.told.append
         )
         self._leave(restored)
-        return restored
+        return restored and not any(entry.lost for entry in self._record.entries)
 
     def give_up(self, error: Exception) -> ReplacementFailed:
         """Undo, because of what is no step's failure; the error to raise, from `error`."""
@@ -264,7 +266,7 @@ class Group:
         """One text for what failed and what is now."""
         entries = self._record.entries
         if not restored:
-            rest = "not everything could be put back; it is tried again when the agent starts, its log says more"
+            rest = what_is_not_back(entries)
         elif not any(_touched(entry) for entry in entries):
             rest = "nothing was changed"
         else:
@@ -294,6 +296,14 @@ def replace(
         group.start(entry, proof)
         group.commit()
     return entry.new_id
+
+
+def what_is_not_back(entries: Iterable[Entry]) -> str:
+    """Words for an undo that could not put back all of these."""
+    lost = [entry.name for entry in entries if entry.lost]
+    if lost:
+        return f"what ran before cannot come back: somebody else removed {' and '.join(lost)} meanwhile"
+    return "not everything could be put back; it is tried again when the agent starts, its log says more"
 
 
 def _entry_of(old: Mapping[str, Any], name: Optional[str]) -> Entry:

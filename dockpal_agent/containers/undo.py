@@ -176,6 +176,7 @@ def _bring_back_old(engine: Engine, entry: Entry, note: Note, begin: float) -> N
     if found is None:
         if entry.kept is None:
             log.warning("container %s: the old one was removed by somebody else meanwhile", entry.name)
+            entry.lost = True
             return
         found = _make_again(engine, entry, note)
     if name_of(found) != entry.name:

@@ -297,3 +297,29 @@ def test_the_old_image_stays_unless_it_is_to_be_cleaned_up(
         assert bench.update(shop.unique).stage is Stage.COMPLETED
         wait_for(lambda: not bench.updates.running(shop.unique), "the end of the attempt's thread")
         assert (shop.daemon.answer("GET", f"/images/{old}/json").status == 404) is cleanup
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
+def test_old_containers_that_somebody_prunes_while_the_gate_watches_are_said_to_be_gone(
+    stored: bool, shop: Shop, docker_socket: str, docker_compose: Path, tmp_path: Path
+) -> None:
+    """As `docker container prune` does each night on many hosts: they are stopped."""
+    shop.push("1", STAYS)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login) as bench:
+        if stored:
+            deploy(bench, shop, shop.compose())
+        else:
+            bring_up(shop, shop.compose(), tmp_path, docker_compose)
+        shop.push("2", """CMD ["sh","-c","sleep 2; exit 3"]""")
+        attempt_id = bench.updates.trigger(shop.unique)
+        wait_for(lambda: bench.parts.records.get(attempt_id).stage is Stage.VERIFYING, "the gate", 30)
+        (aside,) = [entry for entry in shop.daemon.containers(name=[shop.web]) if entry["State"] == "exited"]
+        shop.daemon.remove(aside["Id"])
+
+        record = bench.ended(attempt_id)
+
+        assert (record.stage, record.error_code) == (Stage.FAILED, ErrorCode.ROLLBACK_FAILED), record.message
+        assert f"cannot come back: somebody else removed {shop.web} meanwhile" in record.message
+        assert bench.parts.choices.quarantined(shop.unique, shop.reference)
+        assert not list((bench.agent.config.state_dir / "replacements").glob("*"))
