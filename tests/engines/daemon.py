@@ -154,10 +154,17 @@ class Daemon:
             raise Refused(answer.status, answer.body.decode("utf-8", "replace"))
 
     def clean(self, prefix: str, label: str) -> None:
-        """Remove containers, networks and volumes named `prefix…`, or that bear `label` (`key=value`)."""
+        """Remove containers, networks and volumes named `prefix…`, or that bear `label` (`key=value`).
+
+        Anonymous volumes go too, which Docker keeps where a container took them over from the one that it replaced.
+        """
+        anonymous: set[str] = set()
         for entry in self.containers():
             if _ours(entry["Names"][0].lstrip("/") if entry["Names"] else "", entry.get("Labels"), prefix, label):
+                anonymous.update(mount["Name"] for mount in entry["Mounts"] if len(mount.get("Name") or "") == 64)
                 self.remove(entry["Id"])
+        for name in anonymous:
+            self.answer("DELETE", f"/volumes/{name}")
         for network in self.call("GET", "/networks"):
             if _ours(network["Name"], network.get("Labels"), prefix, label):
                 self.answer("DELETE", f"/networks/{network['Id']}")

@@ -88,7 +88,12 @@ class Stack:
         return converge(engine or self.engine, self.journal, self.read(), options, self.told.append)
 
     def down(self) -> None:
+        """Away with it, and with anonymous volumes that one container took over from another."""
+        label = f"com.docker.compose.project={self.project}"
+        mounts = [mount for entry in self.daemon.containers(label=[label]) for mount in entry["Mounts"]]
         remove_project(self.engine, self.project, lambda progress: None, volumes=True, timeout=0)
+        for name in {mount["Name"] for mount in mounts if len(mount.get("Name") or "") == 64}:
+            self.daemon.answer("DELETE", f"/volumes/{name}")
 
     def rows(self) -> dict[str, tuple[str, str]]:
         """{container: (id, when it was started)} of all containers of the project."""
