@@ -21,7 +21,7 @@ from tools.run import runs
 pytestmark = pytest.mark.slow
 LEFT_OUT = (
     *(".git", ".venv", ".run", "dist", "__pycache__", ".*_cache", ".hypothesis", "tests", "docs"),
-    *("engine", "engine-new", "autobahn", "venv-3*", "venv-lock"),  # of .cache
+    *("engine-new", "autobahn", "venv-3*", "venv-lock"),  # of .cache
 )
 
 
