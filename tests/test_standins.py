@@ -210,6 +210,24 @@ def test_a_dataclass_with_an_option_that_has_no_counterpart_is_refused() -> None
         ours.field(kw_only=True)
 
 
+def test_every_module_of_the_agent_can_be_imported_with_them() -> None:
+    code = f"""
+import importlib, importlib.util, pkgutil, sys
+for name in {sorted(COMPLETE)!r}:
+    spec = importlib.util.spec_from_file_location(name, {str(FOLDER)!r} + "/" + name + ".py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+import dockpal_agent
+for found in pkgutil.walk_packages(dockpal_agent.__path__, "dockpal_agent."):
+    if not found.name.endswith("__main__"):
+        importlib.import_module(found.name)
+print(sys.modules["dataclasses"].__file__)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip() == str(FOLDER / "dataclasses.py")
+
+
 def test_the_agent_itself_imports_none_of_them() -> None:
     names = {standin.stem for standin in FOLDER.glob("*.py")} - COMPLETE
     found = [
