@@ -128,8 +128,11 @@ class Attempt:
             raise _Failed(End(Stage.FAILED, f"{error}; {ending.UNTOUCHED}", ErrorCode.COMPOSE_ERROR)) from error
 
     def _remember(self, held: Sequence[Held], references: Sequence[str]) -> None:
-        """Write the way back."""
-        before = tags.meanings(self._engine, references)
+        """Write the way back. What others under way have moved goes back to what it meant before them; they are asked
+        first, as one that ends meanwhile has given its tags back by then.
+        """
+        shared = self._parts.notes.meant(references)
+        before = {**tags.meanings(self._engine, references), **shared}
         self._note = replace(self._note, tags=before, old=_images_of(held))
         self._write_note()
 
@@ -238,7 +241,19 @@ class Attempt:
             self._recreate_each(held, changed, judge)
         if not gate.summary:
             return "nothing was recreated: the stored Compose file asks for nothing new"
-        return f"{services} updated; {gate.summary}"
+        return "; ".join([f"{services} updated; {gate.summary}", *self._prove()])
+
+    def _prove(self) -> list[str]:
+        """The references mean the new images for good, whatever becomes of others that share them; what cannot be."""
+        proven = {reference: str(image["Id"]) for reference, image in self._new.items()}
+        self._parts.notes.proven(self._note, proven)
+        problems = []
+        for reference, image_id in proven.items():
+            try:
+                tags.set_meaning(self._engine, reference, image_id)
+            except EngineError as error:
+                problems.append(f"the tag {reference} means another image here: {error}")
+        return problems
 
     def _recreate_each(
         self, held: Sequence[Held], changed: Sequence[Held], judge: Callable[[Mapping[str, str]], None]
@@ -285,7 +300,11 @@ class Attempt:
 
     def _undone(self, words: str, stage: Stage, code: ErrorCode = ErrorCode.COMPOSE_ERROR) -> End:
         """Give the tags back; the end that says so."""
-        problems = tags.give_back(self._engine, self._note.tags)
+        before: Optional[Mapping[str, str]] = None
+        problems: list[str] = []
+        while before != self._parts.notes.latest(self._note).tags:  # another attempt proves one at this moment
+            before = self._parts.notes.latest(self._note).tags
+            problems = tags.give_back(self._engine, before)
         said = [words, *problems]
         if stage is Stage.FAILED and code is not ErrorCode.ROLLBACK_FAILED and ending.UNTOUCHED not in words:
             said.append(ending.UNTOUCHED)
@@ -307,7 +326,7 @@ class Attempt:
         """The end after a defect of the agent's own: Docker is asked what stands."""
         words = f"the agent failed on this update ({type(error).__name__}); its log says more"
         try:
-            return ending.found(self._engine, self._note, self._stage, words)
+            return ending.found(self._engine, self._parts.notes.latest(self._note), self._stage, words)
         except EngineError as away:
             return End(Stage.FAILED, f"{words}; {away}", ErrorCode.ROLLBACK_FAILED)
 

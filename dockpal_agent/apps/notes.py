@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Optional
 
+from dockpal_agent.images.errors import InvalidReference
+from dockpal_agent.images.references import parse
 from dockpal_agent.storage import make_private_directory, read_json, write_json
 
 __all__ = ["Note", "Notes", "NotesFailed"]
@@ -41,19 +44,58 @@ class Note:
 
 
 class Notes:
-    """The folder state/updates, one file for each attempt under way."""
+    """The folder state/updates, one file for each attempt under way; any thread may ask.
+
+    Apps may share a tag. Each of several attempts that move it gives it back to what it meant before the first of them,
+    or to what one of them has proven since: not to what another one has pulled.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory: Final = directory
+        self._lock = threading.Lock()  # guards _kept
+        self._kept: dict[str, Note] = {}  # by attempt id
 
     def write(self, note: Note) -> None:
-        """Keep it, whole. Raises NotesFailed: the note is as it was before."""
+        """Keep it, whole; its tags are those of its first writing, or what was proven since.
+
+        Raises NotesFailed: the note is as it was before.
+        """
         try:
-            make_private_directory(self._directory)
-            write_json(self._path(note.attempt_id), {"version": VERSION, **asdict(note)})
+            self._write(self.latest(note))
         except OSError as error:
             reason = os.strerror(error.errno) if error.errno else str(error)
             raise NotesFailed(f"the way back cannot be written to {self._directory}: {reason}") from error
+        with self._lock:
+            before = self._kept.get(note.attempt_id, note)
+            self._kept[note.attempt_id] = replace(note, tags=before.tags)
+
+    def meant(self, references: Sequence[str]) -> dict[str, str]:
+        """What those of the references meant that attempts under way have moved, or are about to move."""
+        with self._lock:
+            moved = {_key(name): image for note in self._kept.values() for name, image in note.tags.items()}
+        return {name: moved[_key(name)] for name in references if _key(name) in moved}
+
+    def latest(self, note: Note) -> Note:
+        """The note as it is now, after what others have proven."""
+        with self._lock:
+            kept = self._kept.get(note.attempt_id, note)
+        return replace(note, tags=kept.tags)
+
+    def proven(self, note: Note, images: Mapping[str, str]) -> None:
+        """What these references mean (image ids) has proven itself in this attempt: others go back to that."""
+        ids = {_key(name): image for name, image in images.items()}
+        with self._lock:
+            others = [
+                replace(other, tags={name: ids.get(_key(name), image) for name, image in other.tags.items()})
+                for other in self._kept.values()
+                if other.attempt_id != note.attempt_id and not ids.keys().isdisjoint(map(_key, other.tags))
+            ]
+            self._kept.update({other.attempt_id: other for other in others})
+        for other in others:
+            try:
+                self._write(other)
+            except OSError as error:
+                log.error("the note of the update %s cannot be written: %s", other.attempt_id, error.strerror)
 
     def read(self, attempt_id: str) -> Optional[Note]:
         """The note, None where nothing had been begun. One that cannot be read is reported, and counts as none."""
@@ -63,13 +105,18 @@ class Notes:
                 return None
             ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in ("tags", "new")}
             old = {str(service): list(map(str, images)) for service, images in value["old"].items()}
-            return Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"])
+            note = Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("the note of the update %s cannot be read: %r", attempt_id, error)
             return None
+        with self._lock:
+            self._kept[attempt_id] = note
+        return note
 
     def remove(self, attempt_id: str) -> None:
         """The attempt has ended."""
+        with self._lock:
+            self._kept.pop(attempt_id, None)
         try:
             self._path(attempt_id).unlink(missing_ok=True)
         except OSError as error:  # it says nothing any more: its record has an end
@@ -81,5 +128,17 @@ class Notes:
             if path.stem not in attempt_ids:
                 self.remove(path.stem)
 
+    def _write(self, note: Note) -> None:
+        make_private_directory(self._directory)
+        write_json(self._path(note.attempt_id), {"version": VERSION, **asdict(note)})
+
     def _path(self, attempt_id: str) -> Path:
         return self._directory / f"{attempt_id}.json"
+
+
+def _key(reference: str) -> str:
+    """A reference in one form: `nginx` and `nginx:latest` are one tag."""
+    try:
+        return parse(reference).familiar
+    except InvalidReference:
+        return reference

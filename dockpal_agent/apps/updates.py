@@ -214,7 +214,7 @@ class Updates:
         """Bring one interrupted attempt to its end; False where that has to be tried again."""
 
         def deed() -> End:
-            return ending.found(self._parts.engine, note, record.stage, INTERRUPTED)
+            return ending.found(self._parts.engine, self._parts.notes.latest(note), record.stage, INTERRUPTED)
 
         try:
             end: End = self._parts.deploys.change(note.project, f"settle {note.attempt_id}", deed).wait(SETTLE_WITHIN)

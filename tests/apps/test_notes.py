@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,28 @@ def test_a_disk_that_takes_nothing_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "updates").write_text("a file, where a folder should be")
     with pytest.raises(NotesFailed, match="the way back cannot be written"):
         Notes(tmp_path / "updates").write(NOTE)
+
+
+def test_a_tag_that_two_attempts_move_goes_back_to_what_it_meant_before_both(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.write(Note("1-shop", "shop", tags={"nginx": "sha256:a"}))
+
+    assert notes.meant(["docker.io/library/nginx:latest", "redis:7"]) == {"docker.io/library/nginx:latest": "sha256:a"}
+
+    notes.remove("1-shop")
+    assert notes.meant(["nginx"]) == {}
+
+
+def test_what_one_attempt_has_proven_is_what_the_others_go_back_to_also_after_a_restart(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    shop, blog = Note("1-shop", "shop", tags={"nginx": "sha256:a"}), Note("2-blog", "blog", tags={"nginx": "sha256:a"})
+    notes.write(shop)
+    notes.write(blog)
+
+    notes.proven(shop, {"nginx:latest": "sha256:b"})
+    notes.write(replace(blog, new={"web": "sha256:b"}))
+
+    expected = replace(blog, tags={"nginx": "sha256:b"}, new={"web": "sha256:b"})
+    assert notes.latest(blog).tags == expected.tags
+    assert Notes(tmp_path).read("2-blog") == expected
+    assert notes.latest(shop) == shop

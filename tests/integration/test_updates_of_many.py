@@ -13,6 +13,7 @@ import pytest
 from dockpal_agent.apps.listing import NoSuchApp
 from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.apps.updates import AlreadyRunning, TooManyUpdates
+from dockpal_agent.compose.deployrequest import DeployRequest
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.faults.proxy import FaultProxy
@@ -323,3 +324,29 @@ def test_old_containers_that_somebody_prunes_while_the_gate_watches_are_said_to_
         assert f"cannot come back: somebody else removed {shop.web} meanwhile" in record.message
         assert bench.parts.choices.quarantined(shop.unique, shop.reference)
         assert not list((bench.agent.config.state_dir / "replacements").glob("*"))
+
+
+@pytest.mark.parametrize("well", [True, False], ids=["the second is well", "none is well"])
+def test_apps_that_share_a_tag_leave_it_to_what_was_proven_whoever_ends_last(
+    well: bool, shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    """The first one is still being watched when the second begins, and fails before that ends."""
+    first = f"{shop.unique}-first"
+    command = "command: [sh, -c, 'test $$VERSION = 1 || { sleep SECONDS; exit 3; }; sleep 1000']"
+    shop.push("1", PROGRAM)
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login, grace=8.0) as bench:
+        deploy(bench, shop, shop.compose("" if well else command.replace("SECONDS", "5")))
+        text = shop.compose(command.replace("SECONDS", "3"))
+        bench.agent.deploys.start(DeployRequest(first, text)).wait(60)
+        old = shop.means()
+        shop.push("2", PROGRAM)
+        attempt_id = bench.updates.trigger(first)
+        wait_for(lambda: bench.parts.records.get(attempt_id).stage is Stage.VERIFYING, "the gate", 30)
+
+        record = bench.update(shop.unique)
+
+        assert bench.ended(attempt_id).stage is Stage.ROLLED_BACK
+        assert record.stage is (Stage.COMPLETED if well else Stage.ROLLED_BACK), record.message
+        assert shop.runs() == shop.means()
+        assert (shop.means() == old) is not well
