@@ -47,7 +47,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Plan:
-    """All decisions, in the order in which they are carried out. str() is one line for each.
+    """All decisions, in the order in which they are carried out. str() is one line for each, and for each obstacle.
 
     `networks` and `volumes` are Docker's names by key, `pulls` the images to get, `orphans` containers of the project
     whose service is gone and which stay.
@@ -81,7 +81,8 @@ class Plan:
         }
 
     def __str__(self) -> str:
-        return "\n".join(str(action) for action in self.actions)
+        refused = (f"{'refuse':<8} {obstacle}" for obstacle in self.refusal.splitlines())
+        return "\n".join([*map(str, self.actions), *refused])
 
 
 def plan(project: Project, observed: Observed, options: Options) -> Plan:
