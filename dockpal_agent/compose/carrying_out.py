@@ -6,10 +6,10 @@ the one commit point of the journal. Any failure before that puts everything bac
 
 from __future__ import annotations
 
-import logging
+import contextlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from dockpal_agent.compose.desired import Surroundings, container_request, network_body, parents_of, volume_body
@@ -28,11 +28,10 @@ from dockpal_agent.containers.journal import Entry, Journal, JournalFailed, Step
 from dockpal_agent.containers.made import Made, reattach, settings_of
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.containers.replace import Group, StepFailed, what_is_not_back
-from dockpal_agent.engine import Engine, EngineError, NotFound, containers, networks, volumes
+from dockpal_agent.engine import Engine, EngineError, EngineRefused, NotFound, containers, networks, volumes
+from dockpal_agent.engine.errors import refusal
 
 __all__ = ["Run", "RunFailed"]
-
-log = logging.getLogger(__name__)
 
 STARTS_AT_ONCE: Final = 8
 IN_MOTION: Final = ("running", "restarting")  # states of what is meant to run
@@ -177,9 +176,10 @@ class Run:
             key = next(key for key, name in self._plan.networks.items() if name == action.name)
             one = Made(surroundings_made.NETWORK, action.name, surroundings_made.now())
             self._group.make(one)
-            one.id = networks.create(
-                self._engine, network_body(self._project, key, self._options, self._observed.api_version)
-            )
+            with _named(f"network {action.name}"):
+                one.id = networks.create(
+                    self._engine, network_body(self._project, key, self._options, self._observed.api_version)
+                )
             self._group.note()
             self._report(Progress("create", action.name, f"network {action.name}: created", DONE))
 
@@ -188,7 +188,8 @@ class Run:
             key = next(key for key, name in self._plan.volumes.items() if name == action.name)
             one = Made(surroundings_made.VOLUME, action.name, surroundings_made.now(), users=self._users_of(key))
             self._group.make(one)
-            volumes.create(self._engine, volume_body(self._project, key, self._options))
+            with _named(f"volume {action.name}"):
+                volumes.create(self._engine, volume_body(self._project, key, self._options))
             one.id = action.name
             self._group.note()
             self._report(Progress("create", action.name, f"volume {action.name}: created", DONE))
@@ -305,7 +306,8 @@ class Run:
                 networks.disconnect(self._engine, one.old_id, container_id, force=True)
             networks.remove(self._engine, one.old_id)
             body = network_body(self._project, key, self._options, self._observed.api_version)
-            one.id = networks.create(self._engine, body)
+            with _named(f"network {action.name}"):
+                one.id = networks.create(self._engine, body)
             self._group.note()
             for name, request in self._requests.items():
                 if action.name in (request.endpoints or {}):
@@ -422,8 +424,16 @@ class Run:
             rest = "everything was put back as it was"
             if any(entry.began(Step.START_NEW) for entry in entries):
                 rest += f"; {KEPT_DATA}"
-        log.warning("project %s: %s; %s", self._project.name, words, rest)
         return RunFailed(f"{words}; {rest}", restored, tuple(undone))
+
+
+@contextlib.contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Docker does not say which network it refuses ("Pool overlaps with other one on this address space")."""
+    try:
+        yield
+    except EngineRefused as error:
+        raise refusal(error.status, f"{what}: {error}") from error
 
 
 def _undone(entry: Entry) -> str:

@@ -7,6 +7,7 @@ gives variables, as for docker compose (docs/decisions/0005-variables-of-compose
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -195,10 +196,11 @@ def _down_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("must be from 0 to 3600")
-    return seconds
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if 0 <= seconds <= 3600:
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 3600")
 
 
 Run = Callable[[argparse.Namespace], int]

@@ -120,7 +120,11 @@ def redeploy(parts: Parts, project: str, gate: Gate, report: Report) -> Outcome:
     """
     made = prepared(parts, _standing(parts, project))
     options = replace(made.options, pull="never", gate=gate, leave_stopped=True)
-    return parts.converge(parts.engine, parts.journal, made.project, options, report)
+    try:
+        return parts.converge(parts.engine, parts.journal, made.project, options, report)
+    except ConvergeFailed as failure:
+        log.warning("project %s: %s", project, failure)
+        raise
 
 
 def standing_outcome(parts: Parts, project: str) -> Outcome:

@@ -85,7 +85,10 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], Advice], ...]] = tuple(
         ),
         (
             r"unhealthy|exited \(|ended \(exit code|didn't complete|dependency failed",
-            lambda words: "look at the container's log for why it does not get ready",
+            lambda words: (
+                "it was started and did not get ready: what it said last, if anything, is in the message; "
+                "check its command, environment, volumes and health check"
+            ),
         ),
     )
 )

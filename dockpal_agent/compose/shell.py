@@ -109,8 +109,8 @@ def shell() -> Iterator[Shell]:
 
 
 def project_name(options: argparse.Namespace) -> str:
-    """The project that a command is about: named, or that of the file. Raises ComposeError."""
-    name: Optional[str] = options.project_name
+    """The project that a command is about: named, which needs no file, or that of the file. Raises ComposeError."""
+    name: Optional[str] = options.project_name or os.environ.get("COMPOSE_PROJECT_NAME")
     return normalise_project_name(name) if name else project_of(options).name
 
 

@@ -30,7 +30,7 @@ from dockpal_agent.compose.hints import hints
         ("pull access denied for app, repository does not exist", "credentials for Docker Hub"),
         ("Get https://r.example.com:5000/v2/a/manifests/1: unauthorized", "credentials for r.example.com:5000"),
         ("unauthorized: ghcr.io/team/app:1", "credentials for ghcr.io"),
-        ("container app-web-1 ended (exit code 7)", "the container's log"),
+        ("container app-web-1 ended (exit code 7)", "did not get ready"),  # its log went with it
         ("toomanyrequests: You have reached your pull rate limit", "Docker Hub limits"),
     ],
 )

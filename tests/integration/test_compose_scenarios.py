@@ -334,6 +334,21 @@ def test_a_create_that_docker_refuses_leaves_everything_running(stack: Stack) ->
     assert stack.rows() == before
 
 
+def test_a_network_that_docker_refuses_is_named(stack: Stack, daemon: Daemon, unique: str) -> None:
+    before = stack.rows()
+    pool = {"Driver": "default", "Config": [{"Subnet": "10.213.77.0/24"}]}
+    daemon.call("POST", "/networks/create", body={"Name": f"{unique}-there", "IPAM": pool})
+    try:
+        taken = "{ipam: {config: [{subnet: 10.213.77.0/24}]}}"
+        change(stack, "depends_on: [db]", "depends_on: [db]\n    networks: [more]")
+        change(stack, "volumes: {data: }", f"networks: {{more: {taken}}}\nvolumes: {{data: }}")
+        with pytest.raises(ConvergeFailed, match=f"^network {unique}_more: "):
+            stack.ours()
+    finally:
+        daemon.call("DELETE", f"/networks/{unique}-there")
+    assert stack.rows() == before
+
+
 def test_a_start_that_docker_refuses_puts_everything_back(stack: Stack) -> None:
     before = stack.rows()
     change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    entrypoint: /no/such/program')

@@ -107,6 +107,16 @@ def test_plan_says_what_up_would_do_and_does_nothing(shell: Shell, daemon: Daemo
     assert ids(daemon, unique) == {} and daemon.answer("GET", f"/networks/{unique}_default").status == 404
 
 
+def test_plan_says_what_stands_in_the_way_as_up_does(shell: Shell, daemon: Daemon, busybox: str, unique: str) -> None:
+    daemon.run(busybox, name=f"{unique}-taken")
+    shell.write(file_of(busybox, web=f"container_name: {unique}-taken"))
+    refused = shell.run("up", code=1).stderr.strip()
+    assert f'The container name "/{unique}-taken" is already in use' in refused
+
+    assert f"refuse   {refused}" in shell.run("plan").stdout.splitlines()
+    assert json.loads(shell.run("plan", "--format", "json").stdout)["warnings"] == [refused]
+
+
 @pytest.mark.parametrize("command", ["config", "plan", "up"])
 @pytest.mark.parametrize(
     ("text", "words"),
@@ -129,7 +139,7 @@ def test_a_file_that_is_wrong_exits_with_2(
 
 @pytest.mark.parametrize("command", ["up --wat", "nothing", "stop -t x", "plan --format xml"])
 def test_a_command_line_that_is_wrong_exits_with_2(shell: Shell, command: str) -> None:
-    shell.run(*command.split(), code=2)
+    assert "_seconds" not in shell.run(*command.split(), code=2).stderr
 
 
 def test_where_no_daemon_answers_the_command_fails_with_1(shell: Shell, busybox: str) -> None:
@@ -145,6 +155,20 @@ def test_an_up_that_fails_exits_with_1_and_says_dockers_words(
     shell.write("services: {web: {image: '127.0.0.1:1/none:1', pull_policy: never}}")
     assert "127.0.0.1:1/none:1" in shell.run("up", code=1).stderr
     assert ids(daemon, unique) == {}
+
+
+def test_a_failure_is_said_as_it_happens_and_at_the_end_and_is_no_line_of_a_log(shell: Shell, busybox: str) -> None:
+    shell.write(f"services: {{web: {{image: '{busybox}', command: [sh, -c, 'echo no config; exit 3']}}}}")
+    said = shell.run("up", code=1).stderr.splitlines()
+    assert [line.partition(":")[0] for line in said[-3:-1]] == ["create", "cleanup"]
+    assert said[-1].endswith("stays there") and sum("no config" in line for line in said) == 2
+
+
+def test_a_project_is_named_by_the_shell_where_there_is_no_file(shell: Shell, unique: str, tmp_path: Path) -> None:
+    command = [word for word in shell.command("ps") if word not in ("-p", unique)]
+    environment = {**shell.environment, "COMPOSE_PROJECT_NAME": unique}
+    done = subprocess.run(command, cwd=shell.folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("NAME")
 
 
 def test_variables_come_from_the_shell_and_its_env_file(
