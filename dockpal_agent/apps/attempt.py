@@ -236,7 +236,8 @@ class Attempt:
         for reference, image in self._new.items():  # another app's way back may have moved the tag since
             tags.set_meaning(self._engine, reference, str(image["Id"]))
         if self._parts.deploys.is_stored(self._project):
-            self._parts.deploys.redeploy(self._project, judge)
+            chosen = {one.member.service for one in changed}
+            self._parts.deploys.redeploy(self._project, judge, new_images_for=chosen)
         else:
             self._recreate_each(held, changed, judge)
         if not gate.summary:

@@ -10,7 +10,8 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Final, Optional
 
 from dockpal_agent.compose.desired import Surroundings, container_request, network_body, parents_of, volume_body
 from dockpal_agent.compose.hooks import HookFailed, run_hooks
@@ -28,7 +29,7 @@ from dockpal_agent.containers.journal import Entry, Journal, JournalFailed, Step
 from dockpal_agent.containers.made import Made, reattach, settings_of
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.containers.replace import Group, StepFailed, what_is_not_back
-from dockpal_agent.engine import Engine, EngineError, EngineRefused, NotFound, containers, networks, volumes
+from dockpal_agent.engine import Engine, EngineError, EngineRefused, NotFound, containers, images, networks, volumes
 from dockpal_agent.engine.errors import refusal
 
 __all__ = ["Run", "RunFailed"]
@@ -85,6 +86,7 @@ class Run:
             action.container: action.old.id for action in plan.of("service", "keep", "start") if action.old is not None
         }
         self._started: list[Watched] = []
+        self._borrowing = threading.Lock()  # held while a tag may mean an older image, for the moment of a create
 
     def carry_out(self) -> tuple[dict[str, str], list[str]]:
         """(ids by name, warnings). Raises RunFailed."""
@@ -232,12 +234,12 @@ class Run:
                 return
             self._report(Progress("create", service, f"container {action.container}: creating"))
             old = containers.inspect(self._engine, action.old.id) if action.old is not None else None
-            mounts = (old or {}).get("Mounts") or ()
-            request = container_request(self._project, service, action.number, self._around(), mounts)
-            if old is None:
-                entry = self._group.add(action.container, request)
-            else:
-                entry = self._group.prepare(old, request, name=action.container)
+            with self._borrowing if self._options.new_images_for is not None else contextlib.nullcontext():
+                request = self._request(action, old)
+                if old is None:
+                    entry = self._group.add(action.container, request)
+                else:
+                    entry = self._group.prepare(old, request, name=action.container)
             with self._lock:
                 self._entries[action.container] = entry
                 self._requests[action.container] = request
@@ -245,6 +247,17 @@ class Run:
                 if old is not None:
                     self._olds[action.container] = old
             put_files(self._engine, entry.new_id, self._project, service)
+
+    def _request(self, action: Action, old: Optional[Mapping[str, Any]]) -> CreateRequest:
+        """What makes one container; it keeps the image of the one that it replaces where no new one is meant for it."""
+        around, reference = self._around(), self._project.services[action.name].get("image", "")
+        mounts = (old or {}).get("Mounts") or ()
+        kept = ""
+        if not self._options.takes_new_image(action.name) and (old or {}).get("Config", {}).get("Image") == reference:
+            kept = str((old or {})["Image"])
+            around = replace(around, images={**around.images, reference: images.inspect(self._engine, kept)})
+        request = container_request(self._project, action.name, action.number, around, mounts)
+        return replace(request, image_id=kept)
 
     def _retire(self) -> None:
         """What goes is written down now; it is stopped early only where it stands in the way of something new."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Final
+from typing import Any, Callable, Final, Optional
 
 from dockpal_agent.compose.agentlabels import agent_labels, made_from, says_itself
 from dockpal_agent.compose.apply import ConvergeFailed, Outcome
@@ -113,13 +113,17 @@ def deploy(
     return outcome
 
 
-def redeploy(parts: Parts, project: str, gate: Gate, report: Report) -> Outcome:
+def redeploy(
+    parts: Parts, project: str, gate: Gate, report: Report, new_images_for: Optional[Collection[str]] = None
+) -> Outcome:
     """Bring a stored project up again with the images that are here now; the project's lock is held.
 
-    No file is written, and what somebody stopped stays so. Raises as deploy(), StoredFailed where nothing is stored.
+    `new_images_for` are the services that get them, None for all. No file is written, and what somebody stopped stays
+    so. Raises as deploy(), StoredFailed where nothing is stored.
     """
     made = prepared(parts, _standing(parts, project))
-    options = replace(made.options, pull="never", gate=gate, leave_stopped=True)
+    chosen = None if new_images_for is None else frozenset(new_images_for)
+    options = replace(made.options, pull="never", gate=gate, leave_stopped=True, new_images_for=chosen)
     try:
         return parts.converge(parts.engine, parts.journal, made.project, options, report)
     except ConvergeFailed as failure:

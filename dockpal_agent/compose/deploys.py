@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Callable, Final, Optional
 
@@ -195,14 +196,21 @@ class Deploys:
         """Whether the agent has deployed the project, and keeps what it was deployed from. Raises StoredFailed."""
         return self.stored.is_recorded(project)
 
-    def redeploy(self, project: str, gate: Gate, report: Optional[Report] = None) -> Outcome:
+    def redeploy(
+        self,
+        project: str,
+        gate: Gate,
+        report: Optional[Report] = None,
+        *,
+        new_images_for: Optional[Collection[str]] = None,
+    ) -> Outcome:
         """Bring a stored project up with the images that are here now; only inside a deed of change().
 
         Nothing is pulled, no file is written, what somebody stopped stays so; `gate` judges before the commit
-        (options.py). Raises ComposeError, ConvergeFailed, PlanRefused, NameClash, NoHostPath, Protected, StoredFailed,
-        EngineError.
+        (options.py), and only the services `new_images_for` change their image, all where it is None. Raises
+        ComposeError, ConvergeFailed, PlanRefused, NameClash, NoHostPath, Protected, StoredFailed, EngineError.
         """
-        return redeploy(self._parts, project, gate, report or _log_of(project))
+        return redeploy(self._parts, project, gate, report or _log_of(project), new_images_for)
 
     def relabel(self, project: str, enabled: bool) -> None:
         """Set `dockpal.auto-update: "true"` on every service of the stored Compose file, or remove the label; only

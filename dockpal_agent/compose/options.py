@@ -36,12 +36,14 @@ class Options:
     means that paths here are paths of the host. `own` refuses what would end the agent itself. `pulls` are joined
     where they run already; None makes them here.
 
-    An update of an app sets these two. `gate` judges in the place of the usual proof: it is called once when all that
+    An update of an app sets these three. `gate` judges in the place of the usual proof: it is called once when all that
     is to run was started, before the commit, with the ids by name of the containers that are meant to run, those that
     were kept too; whatever it raises undoes the whole run (NotProven for a bad verdict). It is not called where there
     is nothing to do. `leave_stopped` starts nothing that did not run: what is stopped or paused and unchanged stays,
     what is replaced is created and not started, paused again where it was paused. A replaced job for whose end others
-    wait runs all the same.
+    wait runs all the same. `new_images_for` are the services whose containers are made anew because their image
+    reference means another image now, None for all; of the others, what is made anew for another reason keeps the
+    image that it runs.
     """
 
     force_recreate: bool = False
@@ -64,6 +66,11 @@ class Options:
     pulls: Optional[Pulls] = None
     gate: Optional[Gate] = None
     leave_stopped: bool = False
+    new_images_for: Optional[frozenset[str]] = None
+
+    def takes_new_image(self, service: str) -> bool:
+        """Whether the service's containers follow their image reference."""
+        return self.new_images_for is None or service in self.new_images_for
 
 
 @dataclass(frozen=True)

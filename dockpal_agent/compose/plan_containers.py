@@ -179,7 +179,7 @@ def _why_recreate(draft: _Draft, service: str, seen: Seen) -> str:
     gone = next((parent for parent in parents_of(entry) if parent not in draft.parents), None)
     if gone is not None:
         return f"{gone}, in which it lives, is made anew"
-    image = _why_image(draft, entry, seen)
+    image = _why_image(draft, service, seen)
     if image:
         return image
     complete = resolved(entry, draft.parents)
@@ -196,21 +196,32 @@ def _why_recreate(draft: _Draft, service: str, seen: Seen) -> str:
     return _why_networks(draft, entry, seen) or _why_volumes(draft, entry, seen)
 
 
-def _why_image(draft: _Draft, entry: Entry, seen: Seen) -> str:
-    reference = entry.get("image", "")
+def _why_image(draft: _Draft, service: str, seen: Seen) -> str:
+    reference = draft.project.services[service].get("image", "")
     if reference in draft.pulled:
         image = draft.observed.images.get(reference)
         return "" if image is not None else "its image is missing"
-    image = draft.observed.images.get(reference)
-    now = str((image or {}).get("Id") or "")
-    return "its image changed" if now and seen.labels.get(labels.IMAGE, seen.image_id) != now else ""
+    return "its image changed" if draft.options.takes_new_image(service) and _has_moved(draft, reference, seen) else ""
+
+
+def _has_moved(draft: _Draft, reference: str, seen: Seen) -> bool:
+    """Whether the reference means another image than the container's."""
+    now = str((draft.observed.images.get(reference) or {}).get("Id") or "")
+    return bool(now) and seen.labels.get(labels.IMAGE, seen.image_id) != now
 
 
 def _same_settings(draft: _Draft, service: str, seen: Seen) -> bool:
-    """Whether a container whose hash another version of docker compose made is what it should be all the same."""
+    """Whether a container whose hash another version of docker compose made is what it should be all the same.
+
+    One that is to keep its image although the reference has moved on counts as such: what its own image brought cannot
+    be told from what was asked for. The next deploy looks again.
+    """
     if seen.detail is None or seen.labels.get(labels.VERSION) == draft.options.version_label:
         return False
-    image = draft.observed.images.get(draft.project.services[service].get("image", ""))
+    reference = draft.project.services[service].get("image", "")
+    if not draft.options.takes_new_image(service) and _has_moved(draft, reference, seen):
+        return True
+    image = draft.observed.images.get(reference)
     around = _surroundings(draft)
     request = container_request(draft.project, service, seen.number, around, seen.mounts)
     return same_settings(request, seen.detail, image or {})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -80,9 +80,11 @@ class Place:
         self.daemon.remove(seed)
         return str(made["Id"])
 
-    def redeploy(self, gate: Callable[[Mapping[str, str]], None]) -> Outcome:
+    def redeploy(
+        self, gate: Callable[[Mapping[str, str]], None], new_images_for: Optional[Collection[str]] = None
+    ) -> Outcome:
         def deed() -> Outcome:
-            return self.deploys.redeploy(self.project, gate)
+            return self.deploys.redeploy(self.project, gate, new_images_for=new_images_for)
 
         outcome: Outcome = self.deploys.change(self.project, "update", deed).wait(BOUND)
         return outcome
@@ -189,6 +191,50 @@ def test_what_was_stopped_stays_so_but_for_a_job_that_others_wait_for(place: Pla
     assert after[place.name("kept")] == before[place.name("kept")]
     assert seen == [{place.name(service) for service in ("web", "paused", "migrate")}]
     assert place.inspect("migrate")["State"]["StartedAt"] > place.inspect("web")["Created"]
+
+
+TWO = """
+services:
+  db:
+    image: {image}
+    command: sleep 1000
+    stop_signal: SIGKILL
+  side:
+    image: {other}
+    command: sleep 1000
+    stop_signal: SIGKILL
+    network_mode: service:db
+  web:
+    image: {other}
+    command: sleep 1000
+    stop_signal: SIGKILL
+"""
+
+
+def test_a_service_that_is_not_chosen_keeps_its_image_although_its_tag_has_moved(place: Place) -> None:
+    """`side` has to be made anew all the same, as it lives in the network of db."""
+    other = f"dockpal-test/{place.project}:other"
+    place.daemon.call("POST", f"/images/{place.image}/tag", {"repo": f"dockpal-test/{place.project}", "tag": "other"})
+    try:
+        place.deploy(TWO.format(image=place.image, other=other))
+        before = place.rows()
+        newer = place.newer()
+        where = {"repo": f"dockpal-test/{place.project}", "tag": "other"}
+        place.daemon.call("POST", f"/images/{newer}/tag", where)
+        seen: list[Mapping[str, str]] = []
+
+        place.redeploy(seen.append, ["db"])
+
+        after, (db, side, web) = place.rows(), map(place.name, ("db", "side", "web"))
+        assert after[web] == before[web]
+        assert after[db][1:] == (newer, "running")
+        assert after[side][0] != before[side][0] and after[side][1:] == before[side][1:]
+        assert place.inspect("side")["Config"]["Labels"]["com.docker.compose.image"] == before[side][1]
+        assert place.inspect("side")["Config"]["Image"] == other
+        assert place.daemon.call("GET", f"/images/{other}/json")["Id"] == newer
+        assert [set(containers) for containers in seen] == [{db, side, web}]
+    finally:
+        place.daemon.answer("DELETE", f"/images/{other}", {"force": 1})
 
 
 def test_an_unchanged_service_that_was_stopped_is_left_although_it_restarts_with_what_is_replaced(

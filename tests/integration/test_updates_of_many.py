@@ -17,6 +17,7 @@ from dockpal_agent.compose.deployrequest import DeployRequest
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.faults.proxy import FaultProxy
+from tests.integration.edits import variant
 from tests.integration.updating import STAYS, Bench, Shop, bring_up, compose_command, deploy, login_file, working
 
 # The image's program: a job counts how often it ran, everything else stays.
@@ -350,3 +351,24 @@ def test_apps_that_share_a_tag_leave_it_to_what_was_proven_whoever_ends_last(
         assert record.stage is (Stage.COMPLETED if well else Stage.ROLLED_BACK), record.message
         assert shop.runs() == shop.means()
         assert (shop.means() == old) is not well
+
+
+def test_a_service_that_was_not_chosen_is_left_although_its_tag_has_moved_here(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    """As another app's update moves it, or a build on this host."""
+    shop.push("1", STAYS)
+    local = f"dockpal-test/{shop.unique}:local"
+    with working(tmp_path / "data", docker_socket, login=login_file(tmp_path, shop.registry)) as bench:
+        variant(shop.daemon, shop.busybox, local, "ENV BUILT=1")
+        deploy(bench, shop, shop.compose().replace(f"image: {shop.busybox}", f"image: {local}"))
+        before = rows(shop)
+        variant(shop.daemon, shop.busybox, local, "ENV BUILT=2")
+        shop.push("2", STAYS)
+
+        record = bench.update(shop.unique)
+
+        assert record.stage is Stage.COMPLETED, record.message
+        after = rows(shop)
+        assert after["db-1"]["Id"] == before["db-1"]["Id"]
+        assert after["web-1"]["Image"] == shop.means() != before["web-1"]["Image"]
