@@ -155,6 +155,7 @@ class Attempt:
             try:
                 fetch(self._parts, reference)
                 pulled.append(reference)
+                self._note_pulled(reference)
             except NotPulled as failure:
                 if reference not in wanted.doubtful or self._parts.checks.said(reference).remote_digest:
                     raise _Failed(self._undone(str(failure), Stage.FAILED, failure.error_code)) from failure
@@ -162,6 +163,15 @@ class Attempt:
         if spared and not pulled:
             raise _Failed(self._undone(str(spared[0]), Stage.FAILED, spared[0].error_code))
         return pulled, [f"left as it is: {failure}" for failure in spared]
+
+    def _note_pulled(self, reference: str) -> None:
+        """What the reference means now is ours to take back; what somebody else makes of it is not."""
+        try:
+            meaning = image_change.id_of(self._engine, reference)
+        except EngineError as error:
+            raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
+        self._note = replace(self._note, pulled={**self._note.pulled, reference: meaning})
+        self._write_note()
 
     def _look_at_new(self, held: Sequence[Held], references: Sequence[str]) -> None:
         """What the references mean now, and for whom that is new. An image that this host cannot run is refused."""
@@ -301,11 +311,12 @@ class Attempt:
 
     def _undone(self, words: str, stage: Stage, code: ErrorCode = ErrorCode.COMPOSE_ERROR) -> End:
         """Give the tags back; the end that says so."""
-        before: Optional[Mapping[str, str]] = None
+        note: Optional[Note] = None
         problems: list[str] = []
-        while before != self._parts.notes.latest(self._note).tags:  # another attempt proves one at this moment
-            before = self._parts.notes.latest(self._note).tags
-            problems = tags.give_back(self._engine, before)
+        while note != self._parts.notes.latest(self._note):  # another attempt proves one at this moment
+            given = [] if note is None else [*note.tags.values()]
+            note = self._parts.notes.latest(self._note)
+            problems = tags.give_back(self._engine, note, given=given)
         said = [words, *problems]
         if stage is Stage.FAILED and code is not ErrorCode.ROLLBACK_FAILED and ending.UNTOUCHED not in words:
             said.append(ending.UNTOUCHED)

@@ -70,12 +70,14 @@ class _Stands(Enum):
 def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
     """The end of an attempt that was cut off in `stage`, by what Docker holds; the journal has been settled before.
 
-    `words` say what cut it off. Where the new images do not run, the tags are given back. Raises EngineError.
+    `words` say what cut it off. Where the new images do not run, the tags are given back, but for those that somebody
+    else has moved meanwhile. Raises EngineError.
     """
-    stands, evidence = _standing(engine, note)
+    running = _running(engine, note)
+    stands, evidence = _standing(note, running)
     if stands is _Stands.NEW:
         return End(Stage.COMPLETED, f"{words}; the new containers had been proven, and run")
-    said = [words, *tags.give_back(engine, note.tags)]
+    said = [words, *tags.give_back(engine, note, set().union(*running.values()))]
     if stands is _Stands.NEITHER:
         return End(Stage.FAILED, "; ".join([*said, evidence]), ErrorCode.ROLLBACK_FAILED)
     if stage is Stage.PULLING:
@@ -102,16 +104,21 @@ def clean_up(engine: Engine, note: Note) -> None:
             log.info("image %s: stays after the update: %s", image_id[:19], error)
 
 
-def _standing(engine: Engine, note: Note) -> tuple[_Stands, str]:
+def _running(engine: Engine, note: Note) -> dict[str, set[str]]:
+    """The images that each service has containers of."""
+    running: dict[str, set[str]] = {}
+    for one in held_by(engine, note.project) if note.tags else ():
+        running.setdefault(one.member.service, set()).add(one.image_id)
+    return running
+
+
+def _standing(note: Note, running: Mapping[str, set[str]]) -> tuple[_Stands, str]:
     """Which images the services of an attempt run, and a line about the first that runs neither.
 
     The stage in the record does not tell: a full disk keeps it back, while the journal of containers goes on.
     """
     if not note.new:
         return _Stands.OLD, ""
-    running: dict[str, set[str]] = {}
-    for one in held_by(engine, note.project):
-        running.setdefault(one.member.service, set()).add(one.image_id)
     if all(running.get(service) == {image} for service, image in note.new.items()):
         return _Stands.NEW, ""
     for service in note.new:

@@ -23,6 +23,7 @@ __all__ = ["Note", "Notes", "NotesFailed"]
 log = logging.getLogger(__name__)
 
 VERSION: Final = 1
+IDS: Final = ("tags", "new", "pulled")  # image ids by reference or service
 
 
 class NotesFailed(Exception):
@@ -33,7 +34,8 @@ class NotesFailed(Exception):
 class Note:
     """`tags` are what each reference meant before, `old` the images that each service ran (replicas perhaps several).
 
-    `new` has only the services that are to change, and is empty until all is pulled.
+    `pulled` is what each reference meant once this attempt had pulled it. `new` has only the services that are to
+    change, and is empty until all is pulled.
     """
 
     attempt_id: str
@@ -41,6 +43,7 @@ class Note:
     tags: Mapping[str, str] = field(default_factory=dict)
     old: Mapping[str, Sequence[str]] = field(default_factory=dict)
     new: Mapping[str, str] = field(default_factory=dict)
+    pulled: Mapping[str, str] = field(default_factory=dict)
 
 
 class Notes:
@@ -103,9 +106,10 @@ class Notes:
             value = read_json(self._path(attempt_id))
             if value is None:
                 return None
-            ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in ("tags", "new")}
+            value.setdefault("pulled", {})  # an agent of before did not write it
+            ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in IDS}
             old = {str(service): list(map(str, images)) for service, images in value["old"].items()}
-            note = Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"])
+            note = Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"], ids["pulled"])
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("the note of the update %s cannot be read: %r", attempt_id, error)
             return None

@@ -6,8 +6,9 @@ A tag that goes on meaning an image which did not prove itself would bring it ba
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 
+from dockpal_agent.apps.notes import Note
 from dockpal_agent.containers import image_change
 from dockpal_agent.engine import Engine, EngineError, images
 
@@ -21,19 +22,35 @@ def meanings(engine: Engine, references: Iterable[str]) -> dict[str, str]:
     return {reference: image_change.id_of(engine, reference) for reference in references}
 
 
-def give_back(engine: Engine, before: Mapping[str, str]) -> list[str]:
-    """Let the references mean these images again; a line for each that cannot, in Docker's words.
+def give_back(engine: Engine, note: Note, running: Collection[str] = (), given: Collection[str] = ()) -> list[str]:
+    """Let an attempt's references mean again what they meant before it; a line for each that does not, in Docker's
+    words.
 
-    One that meant nothing before means nothing again; its image stays, as others may use it.
+    One that meant nothing before means nothing again; its image stays, as others may use it. One that somebody else has
+    moved since stays as it is. `running` are images that the app runs: where the agent ended before it could note what
+    it had pulled, a reference that means one of them was brought up by somebody. `given` are images that an
+    earlier call gave back.
     """
     problems = []
-    for reference, image_id in before.items():
+    for reference, image_id in note.tags.items():
         try:
+            now = image_change.id_of(engine, reference)
+            if now not in (image_id, *given) and not _ours(note, reference, now, running):
+                log.info("image %s: means %s meanwhile, and is left so", reference, now[:19])
+                problems.append(f"the tag {reference} means another image meanwhile, and stays so")
+                continue
             set_meaning(engine, reference, image_id)
         except EngineError as error:
             log.warning("image %s: its tag could not be given back: %s", reference, error)
             problems.append(f"the tag {reference} could not be given back: {error}")
     return problems
+
+
+def _ours(note: Note, reference: str, now: str, running: Collection[str]) -> bool:
+    """Whether a reference means what this attempt has made of it, or nothing."""
+    if not now or now in (*note.pulled.values(), *note.new.values()):
+        return True
+    return reference not in note.pulled and now not in running
 
 
 def set_meaning(engine: Engine, reference: str, image_id: str) -> None:

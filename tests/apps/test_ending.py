@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final, Optional, cast
 
 import pytest
@@ -64,6 +65,35 @@ def test_where_nothing_was_pulled_yet_nothing_was_changed(monkeypatch: pytest.Mo
     Docker(monkeypatch, web=[OLD])
     found = ending.found(ENGINE, Note("1-shop", "shop"), Stage.PULLING, "cut off")
     assert (found.stage, found.message) == (Stage.FAILED, "cut off; nothing was changed")
+
+
+@pytest.mark.parametrize(
+    ("note", "stage", "end"),
+    [
+        (NOTE, Stage.VERIFYING, Stage.FAILED),
+        (replace(NOTE, new={}, pulled={"nginx:1": NEW}), Stage.PULLING, Stage.FAILED),
+        (replace(NOTE, new={}), Stage.PULLING, Stage.FAILED),
+    ],
+    ids=["recreating", "pulled", "pulling"],
+)
+def test_what_an_operator_brought_up_while_the_agent_was_away_is_not_turned_back(
+    note: Note, stage: Stage, end: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = Docker(monkeypatch, web=[OTHER], db=[OLD])
+    docker.tags = {"nginx:1": OTHER}
+    found = ending.found(ENGINE, note, stage, "cut off")
+    assert docker.tags == {"nginx:1": OTHER}
+    assert found.stage is end and "the tag nginx:1 means another image meanwhile, and stays so" in found.message
+
+
+@pytest.mark.parametrize("pulled", [{}, {"nginx:1": NEW}])
+def test_what_was_pulled_when_the_agent_was_killed_is_taken_back_whether_it_was_noted_or_not(
+    pulled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = Docker(monkeypatch, web=[OLD], db=[OLD])
+    found = ending.found(ENGINE, replace(NOTE, new={}, pulled=pulled), Stage.PULLING, "cut off")
+    assert docker.tags == {"nginx:1": OLD}
+    assert found == ending.End(Stage.FAILED, "cut off; nothing was changed", ErrorCode.PULL_ERROR)
 
 
 def test_a_tag_that_cannot_be_given_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,12 @@ import pytest
 from dockpal_agent.apps.notes import Note, Notes, NotesFailed
 
 NOTE = Note(
-    "1-shop", "shop", {"nginx:1": "sha256:a", "new:1": ""}, {"web": ["sha256:a", "sha256:b"]}, {"web": "sha256:c"}
+    "1-shop",
+    "shop",
+    {"nginx:1": "sha256:a", "new:1": ""},
+    {"web": ["sha256:a", "sha256:b"]},
+    {"web": "sha256:c"},
+    {"nginx:1": "sha256:c"},
 )
 
 
@@ -31,6 +36,13 @@ def test_one_that_cannot_be_read_counts_as_none(text: str, tmp_path: Path, caplo
     (tmp_path / "1-shop.json").write_text(text)
     assert Notes(tmp_path).read("1-shop") is None
     assert "1-shop cannot be read" in caplog.text
+
+
+def test_one_that_an_older_agent_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / "1-shop.json").write_text(
+        '{"version":1,"project":"shop","tags":{"nginx":"sha256:a"},"old":{},"new":{}}'
+    )
+    assert Notes(tmp_path).read("1-shop") == Note("1-shop", "shop", {"nginx": "sha256:a"})
 
 
 def test_notes_of_attempts_that_have_ended_are_swept(tmp_path: Path) -> None:
