@@ -87,6 +87,7 @@ class Attempt:
         self._services: Final = services
         self._note = Note(attempt_id, project)
         self._new: dict[str, Mapping[str, Any]] = {}  # inspects of the new images by reference
+        self._proven: dict[str, str] = {}  # ids of those that the gate has seen run, by the same
 
     def run(self) -> None:
         """Update, and record the end."""
@@ -116,7 +117,7 @@ class Attempt:
         if not self._note.new:
             return End(Stage.COMPLETED, "; ".join(["already up to date", *left]))
         words = self._bring_up()
-        self._parts.choices.release(self._project, pulled)
+        self._parts.choices.release(self._project, self._proven)
         return End(Stage.COMPLETED, "; ".join([words, *left]))
 
     def _guard(self, held: Sequence[Held]) -> None:
@@ -242,6 +243,8 @@ class Attempt:
         def judge(ids: Mapping[str, str]) -> None:
             self._say(Stage.VERIFYING, f"watching for {self._parts.grace:g} s")
             gate(ids)
+            seen = {one.reference for one in changed if one.member.name in ids}
+            self._proven = {reference: str(self._new[reference]["Id"]) for reference in seen}
 
         for reference, image in self._new.items():  # another app's way back may have moved the tag since
             tags.set_meaning(self._engine, reference, str(image["Id"]))
@@ -255,13 +258,15 @@ class Attempt:
         return "; ".join([f"{services} updated; {gate.summary}", *self._prove()])
 
     def _prove(self) -> list[str]:
-        """The references mean the new images for good, whatever becomes of others that share them; what cannot be."""
-        proven = {reference: str(image["Id"]) for reference, image in self._new.items()}
-        self._parts.notes.proven(self._note, proven)
+        """The references mean the new images for good, whatever becomes of others that share them; what cannot be.
+
+        What no container has run yet, as all that would were stopped, is nothing for others to go back to.
+        """
+        self._parts.notes.proven(self._note, self._proven)
         problems = []
-        for reference, image_id in proven.items():
+        for reference, image in self._new.items():
             try:
-                tags.set_meaning(self._engine, reference, image_id)
+                tags.set_meaning(self._engine, reference, str(image["Id"]))
             except EngineError as error:
                 problems.append(f"the tag {reference} means another image here: {error}")
         return problems

@@ -372,3 +372,25 @@ def test_a_service_that_was_not_chosen_is_left_although_its_tag_has_moved_here(
         after = rows(shop)
         assert after["db-1"]["Id"] == before["db-1"]["Id"]
         assert after["web-1"]["Image"] == shop.means() != before["web-1"]["Image"]
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
+def test_an_image_that_failed_is_not_forgiven_by_an_update_in_which_nothing_ran_it(
+    stored: bool, shop: Shop, docker_socket: str, docker_compose: Path, tmp_path: Path
+) -> None:
+    shop.push("1", STAYS)
+    with working(tmp_path / "data", docker_socket, login=login_file(tmp_path, shop.registry)) as bench:
+        if stored:
+            deploy(bench, shop, shop.compose())
+        else:
+            bring_up(shop, shop.compose(), tmp_path, docker_compose)
+        shop.push("2", """CMD ["sh","-c","exit 3"]""")
+        assert bench.update(shop.unique).stage is Stage.ROLLED_BACK
+        failed = bench.parts.choices.quarantined(shop.unique, shop.reference)
+        shop.daemon.call("POST", f"/containers/{shop.web}/stop")
+
+        record = bench.update(shop.unique)
+
+        assert record.stage is Stage.COMPLETED, record.message
+        assert shop.runs() == shop.means() and shop.containers()[shop.web] == "created"
+        assert bench.parts.choices.quarantined(shop.unique, shop.reference) == failed != ""
