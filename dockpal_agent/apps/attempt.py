@@ -318,14 +318,15 @@ class Attempt:
         """Give the tags back; the end that says so."""
         note: Optional[Note] = None
         problems: list[str] = []
+        away = False
         while note != self._parts.notes.latest(self._note):  # another attempt proves one at this moment
             given = [] if note is None else [*note.tags.values()]
             note = self._parts.notes.latest(self._note)
-            problems = tags.give_back(self._engine, note, given=given)
-        said = [words, *problems]
+            problems, away = tags.give_back(self._engine, note, given=given)
+        said = [words, *problems, *([ending.LATER] if away else [])]
         if stage is Stage.FAILED and code is not ErrorCode.ROLLBACK_FAILED and ending.UNTOUCHED not in words:
             said.append(ending.UNTOUCHED)
-        return End(stage, "; ".join(said), code)
+        return End(stage, "; ".join(said), code, again=away)
 
     def _quarantine(self) -> None:
         """Not again by itself, until the tags move on."""
@@ -345,7 +346,8 @@ class Attempt:
         try:
             return ending.found(self._engine, self._parts.notes.latest(self._note), self._stage, words)
         except EngineError as away:
-            return End(Stage.FAILED, f"{words}; {away}", ErrorCode.ROLLBACK_FAILED)
+            said = f"{words}; {away}; {ending.LATER}"
+            return End(Stage.FAILED, said, ErrorCode.ROLLBACK_FAILED, again=True)
 
     @property
     def _stage(self) -> Stage:

@@ -20,16 +20,17 @@ from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.compose.deploys import Deploys
 from dockpal_agent.containers.own import OwnContainer
 from dockpal_agent.containers.replacements import Replacements
-from dockpal_agent.engine import Engine, EngineError, NotFound, images
+from dockpal_agent.engine import Engine, EngineError, EngineUnavailable, NotFound, images
 from dockpal_agent.images.errors import ImageError
 from dockpal_agent.images.pulls import Pulls
 from dockpal_agent.images.removal import remove
 
-__all__ = ["UNTOUCHED", "End", "Parts", "clean_up", "found", "record"]
+__all__ = ["LATER", "UNTOUCHED", "End", "Parts", "clean_up", "found", "record"]
 
 log = logging.getLogger(__name__)
 
 UNTOUCHED: Final = "nothing was changed"
+LATER: Final = "the agent gives the tags back when Docker answers again"
 UNDONE: Final = "the containers that ran before are back"
 
 
@@ -54,11 +55,12 @@ class Parts:
 
 @dataclass(frozen=True)
 class End:
-    """How an attempt ends."""
+    """How an attempt ends. `again` says that tags are to be given back once the daemon answers."""
 
     stage: Stage
     message: str
     error_code: Optional[ErrorCode] = None
+    again: bool = False
 
 
 class _Stands(Enum):
@@ -71,13 +73,16 @@ def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
     """The end of an attempt that was cut off in `stage`, by what Docker holds; the journal has been settled before.
 
     `words` say what cut it off. Where the new images do not run, the tags are given back, but for those that somebody
-    else has moved meanwhile. Raises EngineError.
+    else has moved meanwhile. Raises EngineError, also where the daemon went away before all tags were given back.
     """
     running = _running(engine, note)
     stands, evidence = _standing(note, running)
     if stands is _Stands.NEW:
         return End(Stage.COMPLETED, f"{words}; the new containers had been proven, and run")
-    said = [words, *tags.give_back(engine, note, set().union(*running.values()))]
+    problems, away = tags.give_back(engine, note, set().union(*running.values()))
+    if away:
+        raise EngineUnavailable("; ".join(problems))
+    said = [words, *problems]
     if stands is _Stands.NEITHER:
         return End(Stage.FAILED, "; ".join([*said, evidence]), ErrorCode.ROLLBACK_FAILED)
     if stage is Stage.PULLING:
@@ -86,9 +91,12 @@ def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
 
 
 def record(parts: Parts, note: Note, end: End) -> None:
-    """Write the end; the note is of no use from then on."""
+    """Write the end; the note is of no use from then on, but for tags that are still to be given back."""
+    if end.again:  # before the record: one without an end needs its note as well
+        parts.notes.leave(note)
     parts.records.move(note.attempt_id, end.stage, end.message, end.error_code)
-    parts.notes.remove(note.attempt_id)
+    if not end.again:
+        parts.notes.remove(note.attempt_id)
     parts.checks.save()
 
 

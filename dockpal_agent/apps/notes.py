@@ -35,7 +35,8 @@ class Note:
     """`tags` are what each reference meant before, `old` the images that each service ran (replicas perhaps several).
 
     `pulled` is what each reference meant once this attempt had pulled it. `new` has only the services that are to
-    change, and is empty until all is pulled.
+    change, and is empty until all is pulled. `ended` says that the attempt is at its end, but for tags that could
+    not be given back yet.
     """
 
     attempt_id: str
@@ -44,6 +45,7 @@ class Note:
     old: Mapping[str, Sequence[str]] = field(default_factory=dict)
     new: Mapping[str, str] = field(default_factory=dict)
     pulled: Mapping[str, str] = field(default_factory=dict)
+    ended: bool = False
 
 
 class Notes:
@@ -109,13 +111,42 @@ class Notes:
             value.setdefault("pulled", {})  # an agent of before did not write it
             ids = {key: {str(name): str(image) for name, image in value[key].items()} for key in IDS}
             old = {str(service): list(map(str, images)) for service, images in value["old"].items()}
-            note = Note(attempt_id, str(value["project"]), ids["tags"], old, ids["new"], ids["pulled"])
+            note = Note(
+                attempt_id,
+                str(value["project"]),
+                ids["tags"],
+                old,
+                ids["new"],
+                ids["pulled"],
+                value.get("ended") is True,
+            )
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.error("the note of the update %s cannot be read: %r", attempt_id, error)
             return None
         with self._lock:
             self._kept[attempt_id] = note
         return note
+
+    def leave(self, note: Note) -> None:
+        """Keep the note of an attempt that has ended with tags which could not be given back."""
+        note = replace(self.latest(note), ended=True)
+        with self._lock:
+            self._kept[note.attempt_id] = note
+        try:
+            self._write(note)
+        except OSError as error:  # then it is for this start of the agent only
+            log.error("the note of the update %s cannot be written: %s", note.attempt_id, error.strerror)
+
+    def left(self) -> list[Note]:
+        """What leave() kept, from the folder."""
+        found = [self.read(path.stem) for path in self._paths()]
+        return [note for note in found if note is not None and note.ended]
+
+    def left_of(self, attempt_id: str) -> Optional[Note]:
+        """What leave() kept of one attempt in this start of the agent."""
+        with self._lock:
+            note = self._kept.get(attempt_id)
+        return note if note is not None and note.ended else None
 
     def remove(self, attempt_id: str) -> None:
         """The attempt has ended."""
@@ -128,13 +159,16 @@ class Notes:
 
     def keep_only(self, attempt_ids: set[str]) -> None:
         """Remove the notes of all other attempts: the agent ended between their end and the removal."""
-        for path in self._directory.glob("*.json") if self._directory.is_dir() else ():
+        for path in self._paths():
             if path.stem not in attempt_ids:
                 self.remove(path.stem)
 
     def _write(self, note: Note) -> None:
         make_private_directory(self._directory)
         write_json(self._path(note.attempt_id), {"version": VERSION, **asdict(note)})
+
+    def _paths(self) -> list[Path]:
+        return sorted(self._directory.glob("*.json")) if self._directory.is_dir() else []
 
     def _path(self, attempt_id: str) -> Path:
         return self._directory / f"{attempt_id}.json"

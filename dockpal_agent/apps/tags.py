@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterable
+from typing import Final
 
 from dockpal_agent.apps.notes import Note
 from dockpal_agent.containers import image_change
-from dockpal_agent.engine import Engine, EngineError, images
+from dockpal_agent.engine import Engine, EngineBroken, EngineError, EngineTimeout, EngineUnavailable, images
 
 __all__ = ["give_back", "meanings", "set_meaning"]
 
 log = logging.getLogger(__name__)
+
+AWAY: Final = (EngineUnavailable, EngineTimeout, EngineBroken)  # nothing that the daemon said
 
 
 def meanings(engine: Engine, references: Iterable[str]) -> dict[str, str]:
@@ -22,16 +25,18 @@ def meanings(engine: Engine, references: Iterable[str]) -> dict[str, str]:
     return {reference: image_change.id_of(engine, reference) for reference in references}
 
 
-def give_back(engine: Engine, note: Note, running: Collection[str] = (), given: Collection[str] = ()) -> list[str]:
-    """Let an attempt's references mean again what they meant before it; a line for each that does not, in Docker's
-    words.
+def give_back(
+    engine: Engine, note: Note, running: Collection[str] = (), given: Collection[str] = ()
+) -> tuple[list[str], bool]:
+    """Let an attempt's references mean again what they meant before it; (a line for each that does not, in Docker's
+    words, whether the daemon was away for one, so that it can be tried again).
 
     One that meant nothing before means nothing again; its image stays, as others may use it. One that somebody else has
     moved since stays as it is. `running` are images that the app runs: where the agent ended before it could note what
     it had pulled, a reference that means one of them was brought up by somebody. `given` are images that an
     earlier call gave back.
     """
-    problems = []
+    problems, away = [], False
     for reference, image_id in note.tags.items():
         try:
             now = image_change.id_of(engine, reference)
@@ -43,7 +48,8 @@ def give_back(engine: Engine, note: Note, running: Collection[str] = (), given: 
         except EngineError as error:
             log.warning("image %s: its tag could not be given back: %s", reference, error)
             problems.append(f"the tag {reference} could not be given back: {error}")
-    return problems
+            away = away or isinstance(error, AWAY)
+    return problems, away
 
 
 def _ours(note: Note, reference: str, now: str, running: Collection[str]) -> bool:

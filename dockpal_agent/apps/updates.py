@@ -69,8 +69,12 @@ class Updates:
 
     def begin(self) -> None:
         """End in the background, once the daemon answers, what was interrupted; no update of these apps before."""
-        interrupted = [(record, self._note_of(record)) for record in self._parts.records.unfinished()]
-        self._parts.notes.keep_only({record.attempt_id for record, _ in interrupted})
+        interrupted: list[tuple[Optional[Record], Note]] = [
+            (record, self._note_of(record)) for record in self._parts.records.unfinished()
+        ]
+        known = {note.attempt_id for _, note in interrupted}
+        interrupted += [(None, note) for note in self._parts.notes.left() if note.attempt_id not in known]
+        self._parts.notes.keep_only({note.attempt_id for _, note in interrupted})
         if not interrupted:
             return
         with self._lock:
@@ -160,6 +164,7 @@ class Updates:
         def work() -> None:
             try:
                 attempt.run()
+                self._settle_left(record.attempt_id, project)
             finally:
                 with self._lock:
                     self._threads.discard(thread)
@@ -202,33 +207,52 @@ class Updates:
             return
         self._begin_automatic(app, services)
 
-    def _settle_when_there(self, interrupted: list[tuple[Record, Note]]) -> None:
+    def _settle_when_there(self, interrupted: list[tuple[Optional[Record], Note]]) -> None:
         """The thread of the start."""
         left = interrupted
         while left and not self._parts.stopping.is_set():
-            left = [each for each in left if not self._settled(*each)]
+            for each in list(left):
+                if self._settled(*each):
+                    left.remove(each)
+                    self._forget(each[1].project)
             if left:
                 self._parts.stopping.wait(SETTLE_AGAIN)
 
-    def _settled(self, record: Record, note: Note) -> bool:
-        """Bring one interrupted attempt to its end; False where that has to be tried again."""
+    def _settle_left(self, attempt_id: str, project: str) -> None:
+        """Give back, once the daemon answers, what an attempt could not; no update of the app before."""
+        note = self._parts.notes.left_of(attempt_id)
+        if note is None:
+            return
+        with self._lock:
+            self._running[project] = ""
+        while not self._parts.stopping.is_set() and not self._settled(None, note):
+            self._parts.stopping.wait(SETTLE_AGAIN)
+
+    def _settled(self, record: Optional[Record], note: Note) -> bool:
+        """Bring one interrupted attempt to its end, or only its tags where that was recorded (None); False where that
+        has to be tried again.
+        """
+        stage = Stage.RECREATING if record is None else record.stage
 
         def deed() -> End:
-            return ending.found(self._parts.engine, self._parts.notes.latest(note), record.stage, INTERRUPTED)
+            return ending.found(self._parts.engine, self._parts.notes.latest(note), stage, INTERRUPTED)
 
         try:
             end: End = self._parts.deploys.change(note.project, f"settle {note.attempt_id}", deed).wait(SETTLE_WITHIN)
         except Stopping:
             return False
         except (EngineError, JournalFailed, Locked, QueueFull, StoredFailed, TimeoutError) as error:
-            log.info("app %s: its interrupted update cannot be ended yet: %s", record.app, error)
+            log.info("project %s: its interrupted update cannot be ended yet: %s", note.project, error)
             return False
         except Exception:  # the boundary of a thread: the others are to be ended all the same
-            log.exception("app %s: ending its interrupted update failed", record.app)
+            log.exception("project %s: ending its interrupted update failed", note.project)
             end = End(Stage.FAILED, f"{INTERRUPTED}, and what became of it is not known", ErrorCode.ROLLBACK_FAILED)
-        ending.record(self._parts, note, end)
-        log.warning("app %s: its interrupted update is %s: %s", record.app, end.stage.value, end.message)
-        self._forget(note.project)
+        if record is None:
+            self._parts.notes.remove(note.attempt_id)
+            log.warning("project %s: the tags of its update %s are settled", note.project, note.attempt_id)
+        else:
+            ending.record(self._parts, note, end)
+            log.warning("app %s: its interrupted update is %s: %s", record.app, end.stage.value, end.message)
         return True
 
     def _note_of(self, record: Record) -> Note:

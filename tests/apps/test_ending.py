@@ -10,7 +10,7 @@ import pytest
 from dockpal_agent.apps import ending
 from dockpal_agent.apps.notes import Note
 from dockpal_agent.apps.stages import MOVES, ErrorCode, Stage
-from dockpal_agent.engine import Engine, NotFound
+from dockpal_agent.engine import Engine, EngineUnavailable, NotFound
 from tests.apps.test_selection import held
 
 ENGINE: Final = cast(Engine, None)
@@ -94,6 +94,19 @@ def test_what_was_pulled_when_the_agent_was_killed_is_taken_back_whether_it_was_
     found = ending.found(ENGINE, replace(NOTE, new={}, pulled=pulled), Stage.PULLING, "cut off")
     assert docker.tags == {"nginx:1": OLD}
     assert found == ending.End(Stage.FAILED, "cut off; nothing was changed", ErrorCode.PULL_ERROR)
+
+
+def test_where_the_daemon_goes_away_before_a_tag_is_given_back_the_end_is_left_for_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Docker(monkeypatch, web=[OLD, OLDER])
+
+    def away(engine: Engine, image: str, repository: str, tag: str) -> None:
+        raise EngineUnavailable("nobody is there")
+
+    monkeypatch.setattr("dockpal_agent.engine.images.tag", away)
+    with pytest.raises(EngineUnavailable, match="nobody is there"):
+        ending.found(ENGINE, NOTE, Stage.VERIFYING, "cut off")
 
 
 def test_a_tag_that_cannot_be_given_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

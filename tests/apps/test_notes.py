@@ -54,6 +54,21 @@ def test_notes_of_attempts_that_have_ended_are_swept(tmp_path: Path) -> None:
     assert notes.read("1-shop") is None and notes.read("2-shop") is not None
 
 
+def test_what_is_left_to_give_back_outlives_a_restart_and_is_not_swept(tmp_path: Path) -> None:
+    notes = Notes(tmp_path)
+    notes.write(NOTE)
+    assert notes.left() == [] and notes.left_of("1-shop") is None
+    notes.leave(NOTE)
+    left = replace(NOTE, ended=True)
+    assert notes.left_of("1-shop") == left
+    again = Notes(tmp_path)
+    assert again.left() == [left]
+    again.keep_only({"1-shop"})
+    assert again.left_of("1-shop") == left
+    again.remove("1-shop")
+    assert again.left() == [] and again.left_of("1-shop") is None
+
+
 def test_a_disk_that_takes_nothing_is_said_in_words(tmp_path: Path) -> None:
     (tmp_path / "updates").write_text("a file, where a folder should be")
     with pytest.raises(NotesFailed, match="the way back cannot be written"):

@@ -16,7 +16,7 @@ from dockpal_agent.apps.updates import AlreadyRunning, TooManyUpdates
 from dockpal_agent.compose.deployrequest import DeployRequest
 from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
-from tests.faults.proxy import FaultProxy
+from tests.faults.proxy import FaultProxy, When
 from tests.integration.edits import variant
 from tests.integration.updating import STAYS, Bench, Shop, bring_up, compose_command, deploy, login_file, working
 
@@ -394,3 +394,34 @@ def test_an_image_that_failed_is_not_forgiven_by_an_update_in_which_nothing_ran_
         assert record.stage is Stage.COMPLETED, record.message
         assert shop.runs() == shop.means() and shop.containers()[shop.web] == "created"
         assert bench.parts.choices.quarantined(shop.unique, shop.reference) == failed != ""
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["it comes back", "the agent is restarted"])
+def test_a_tag_that_the_daemon_was_away_for_is_given_back_when_it_answers(
+    restarted: bool, shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    shop.push("1", STAYS)
+    login, notes = login_file(tmp_path, shop.registry), tmp_path / "data" / "state" / "updates"
+    with FaultProxy(docker_socket) as proxy, working(tmp_path / "data", proxy.socket_path, login=login) as bench:
+        deploy(bench, shop, shop.compose())
+        old = shop.means()
+        shop.push("2", """CMD ["sh","-c","exit 3"]""")
+        proxy.cut("POST", "/images/.*/tag", When.BEFORE, times=None)
+
+        record = bench.update(shop.unique)
+
+        assert (record.stage, record.error_code) == (Stage.ROLLED_BACK, ErrorCode.HEALTH_PROBE_FAILED), record.message
+        assert f"the tag {shop.reference} could not be given back" in record.message
+        assert "when Docker answers again" in record.message
+        assert shop.runs() == old != shop.means()
+        with pytest.raises(AlreadyRunning):
+            bench.updates.trigger(shop.unique)
+        if not restarted:
+            proxy.clear()
+            wait_for(lambda: not bench.updates.running(shop.unique), "the tags", 30)
+            assert shop.means() == old and not list(notes.glob("*"))
+    if restarted:
+        with working(tmp_path / "data", docker_socket) as bench:
+            wait_for(lambda: not bench.updates.running(shop.unique), "the tags", 30)
+            assert shop.means() == old and not list(notes.glob("*"))
+            assert bench.parts.records.newest(shop.unique) == record
