@@ -203,6 +203,7 @@ def test_everything_at_once_is_one_recreate_under_the_new_name(
     caller: Caller, made: Made, unique: str, tmp_path: Path
 ) -> None:
     web = made.run(**rich(unique, tmp_path))
+    root = made.daemon.call("GET", "/info")["DockerRootDir"]
 
     answer = caller.put(
         web,
@@ -212,7 +213,7 @@ def test_everything_at_once_is_one_recreate_under_the_new_name(
         cpu_limit=0.5,
         env=["ONLY=1"],
         ports=[{"host_port": 20090, "container_port": 81, "protocol": ""}],
-        volumes=[{"host_path": f"/var/lib/docker/volumes/{unique}-named/_data", "container_path": "/moved"}],
+        volumes=[{"host_path": f"{root}/volumes/{unique}-named/_data", "container_path": "/moved"}],
     )
 
     found = made.inspect(f"{unique}-shop")
