@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Optional
 
+from dockpal_agent.compose.along import prepare_guests
 from dockpal_agent.compose.desired import Surroundings, container_request, network_body, parents_of, volume_body
 from dockpal_agent.compose.hooks import HookFailed, run_hooks
 from dockpal_agent.compose.inlinefiles import put_files
@@ -82,6 +83,7 @@ class Run:
         self._entries: dict[str, Entry] = {}  # by the container's name
         self._olds: dict[str, Mapping[str, Any]] = {}  # inspects of what is replaced, by the same
         self._requests: dict[str, CreateRequest] = {}
+        self._guests: list[Entry] = []  # containers that live in what is replaced, parents first
         self._ids: dict[str, str] = {  # of all containers of the project by name
             action.container: action.old.id for action in plan.of("service", "keep", "start") if action.old is not None
         }
@@ -109,14 +111,18 @@ class Run:
         self._make_volumes()
         needs = {name: self._created_after(name) for name in order}
         in_order(order, needs, self._prepare, f"create {project.name}")
+        self._prepare_guests()
         self._retire()
         users = {name: [other for other in order if name in self._needed_by(other)] for name in order}
+        for entry in reversed(self._guests):
+            self._group.switch(entry)
         in_order(order[::-1], users, self._switch, f"stop {project.name}")
         self._swap_networks()
         if not options.start:
             return []
         needed = {name: self._needed_by(name) for name in order}
         in_order(order, needed, self._start, f"start {project.name}", STARTS_AT_ONCE)
+        self._start_guests()
         slow = self._prove()
         self._pause_again()
         return [f"container {name}: its health check has not come to a verdict yet" for name in slow]
@@ -148,6 +154,8 @@ class Run:
         if self._options.leave_stopped:
             for action in self._plan.of("service", "recreate"):
                 self._group.pause(self._entries[action.container])
+            for entry in self._guests:
+                self._group.pause(entry)
 
     def _left_as_it_is(self, action: Action) -> bool:
         """Whether a container that does not run stays so: nothing waits for it either."""
@@ -247,6 +255,23 @@ class Run:
                 if old is not None:
                     self._olds[action.container] = old
             put_files(self._engine, entry.new_id, self._project, service)
+
+    def _prepare_guests(self) -> None:
+        """What lives in a container that an update replaces goes along, though the file does not know it."""
+        if self._options.gate is None:
+            return
+        replaced = {self._entries[name].new_id: old for name, old in self._olds.items()}
+        seen_to = {action.old.id for action in self._plan.of("service", "remove", "start") if action.old is not None}
+        self._guests = prepare_guests(self._engine, self._group, replaced, seen_to, self._options.own)
+        for guest in self._guests:
+            if guest.final_name in self._ids:  # of the project, and unchanged but for this
+                self._ids[guest.final_name] = guest.new_id
+
+    def _start_guests(self) -> None:
+        for guest in self._guests:
+            if guest.was.ran:
+                self._group.run(guest)
+                self._started.append(Watched(guest.new_id, guest.final_name, at=time.monotonic()))
 
     def _request(self, action: Action, old: Optional[Mapping[str, Any]]) -> CreateRequest:
         """What makes one container; it keeps the image of the one that it replaces where no new one is meant for it."""

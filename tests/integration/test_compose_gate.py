@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -235,6 +236,40 @@ def test_a_service_that_is_not_chosen_keeps_its_image_although_its_tag_has_moved
         assert [set(containers) for containers in seen] == [{db, side, web}]
     finally:
         place.daemon.answer("DELETE", f"/images/{other}", {"force": 1})
+
+
+@pytest.mark.parametrize("well", [True, False])
+def test_what_lives_in_the_network_of_a_service_without_being_of_the_project_is_taken_along(
+    well: bool, place: Place, busybox: str
+) -> None:
+    place.deploy(FILE.format(image=place.image))
+    names = {f"{place.project}-guest": place.name("db"), f"{place.project}-guest-of-guest": f"{place.project}-guest"}
+    for name, parent in names.items():
+        host = {"NetworkMode": f"container:{parent}"}
+        place.daemon.run(busybox, "sleep", "1000", name=name, StopSignal="SIGKILL", HostConfig=host)
+    before = {name: place.daemon.inspect(name) for name in names}
+    place.newer()
+    seen: list[set[str]] = []
+
+    def gate(containers: Mapping[str, str]) -> None:
+        seen.append(set(containers))
+        if not well:
+            raise NotProven("web answers 500")
+
+    try:
+        with contextlib.nullcontext() if well else pytest.raises(ConvergeFailed):
+            place.redeploy(gate)
+
+        assert seen == [{*names, place.name("db"), place.name("web")}]
+        for name, parent in names.items():
+            found = place.daemon.inspect(name)
+            assert found["State"]["Running"]
+            assert found["HostConfig"]["NetworkMode"] == f"container:{place.daemon.inspect(parent)['Id']}"
+            assert (found["Id"] == before[name]["Id"]) is not well
+            assert found["Config"]["Hostname"] == place.inspect("db")["Config"]["Hostname"]
+    finally:
+        for entry in place.daemon.containers(name=[f"{place.project}-guest"]):
+            place.daemon.remove(entry["Id"])
 
 
 def test_an_unchanged_service_that_was_stopped_is_left_although_it_restarts_with_what_is_replaced(
