@@ -25,6 +25,7 @@ from dockpal_agent.containers.pipe import Pipe
 from dockpal_agent.containers.streams import FAILED, Ended
 from dockpal_agent.engine import (
     Cancel,
+    Conflict,
     Engine,
     EngineBroken,
     EngineCancelled,
@@ -88,13 +89,14 @@ class Log:
         self._cancel: Final = Cancel()
         self._wake: Final = threading.Event()  # something happened to the container, or close() was called
         self._last_stamp = b""
+        self._complete = False  # all was read that there was when the container stopped
         self._opened_ns = time.time_ns()
         self._text = Text()
         self._pipe = Pipe(MESSAGE_LIMIT, HELD)
 
     def begin(self) -> None:
         """Open the Engine's stream and start the thread. Raises EngineError."""
-        stream = self._open_first()
+        stream = self._open_first(follow=self._options.follow)
         self._cancel.watch(self._wake.set)
         name = f"log-{self._container_id[:12]}"
         threading.Thread(target=self._run, args=(stream,), name=name, daemon=True).start()
@@ -154,37 +156,45 @@ class Log:
         return Ended("the container was removed")
 
     def _reopen(self, whole: bool) -> Optional[Stream]:
-        """The log again, once the container runs; None when it is gone. Raises EngineError, EngineCancelled.
+        """The log again: what is left of it where the container has stopped, all that comes once it runs; None when it
+        is gone. Raises EngineError, EngineCancelled.
 
-        `whole` says that the last stream came to its proper end.
+        `whole` says that the last stream came to its proper end. Of a followed log that is the container's end, not
+        the log's: Engine 20.10 may leave out the last lines then.
         """
         while not self._cancel.cancelled:
             self._wake.clear()
             try:
                 state = containers.inspect(self._engine, self._container_id).get("State") or {}
-                if state.get("Running") and not state.get("Restarting"):
-                    return self._open_again(whole)
+                runs = bool(state.get("Running") and not state.get("Restarting"))
+                if runs or not self._complete:
+                    self._complete = not runs
+                    return self._open_again(whole, follow=runs)
             except NotFound:
                 return None
+            except Conflict:  # it is being removed: the daemon gives its log no more
+                pass
             self._wake.wait(LOOK if self._feed.connected else LOOK_WITHOUT_EVENTS)
         raise EngineCancelled("the viewer left")
 
-    def _open_first(self) -> Stream:
+    def _open_first(self, *, follow: bool) -> Stream:
         since = self._options.since_ns
-        return self._open(self._options.tail, None if since is None else unix_text(since))
+        return self._open(self._options.tail, None if since is None else unix_text(since), follow=follow)
 
-    def _open_again(self, whole: bool) -> Stream:
+    def _open_again(self, whole: bool, *, follow: bool) -> Stream:
         """All that came after what was shown. Where nothing was, what counts is whether that was all there was."""
         moment = parse_moment(self._last_stamp.decode("ascii").strip())
         if moment is not None:
-            return self._open(None, unix_text(moment + 1))
-        return self._open(None, unix_text(self._opened_ns)) if whole else self._open_first()
+            return self._open(None, unix_text(moment + 1), follow=follow)
+        if whole:
+            return self._open(None, unix_text(self._opened_ns), follow=follow)
+        return self._open_first(follow=follow)
 
-    def _open(self, tail: Optional[int], since: Optional[str]) -> Stream:
+    def _open(self, tail: Optional[int], since: Optional[str], *, follow: bool) -> Stream:
         return containers.logs(
             self._engine,
             self._container_id,
-            follow=self._options.follow,
+            follow=follow,
             tail=tail,
             since=since,
             timestamps=self._stamped,

@@ -236,6 +236,21 @@ def test_it_waits_for_a_stopped_container_to_start_and_ends_when_it_is_removed(
     assert viewer.end is not None and (viewer.end.reason, viewer.end.code) == ("the container was removed", 1000)
 
 
+def test_what_docker_held_back_when_the_container_stopped_is_shown_then(
+    logs: Logs, proxy: FaultProxy, daemon: Daemon, busybox: str, unique: str
+) -> None:
+    """Engine 20.10 may end a followed log with the container, before it has passed on the last lines."""
+    container = written(daemon, busybox, unique, "seq 1 5")
+    proxy.shorten("GET", "/containers/.*/logs", chunks=2)
+
+    viewer = Viewer(logs.open(container, LogOptions(tail=None)))
+
+    assert viewer.until(b"5\n") == b"1\n2\n3\n4\n5\n"
+    daemon.call("POST", f"/containers/{container}/start")
+    assert viewer.until(b"5\n1\n2\n3\n4\n5\n") == 2 * b"1\n2\n3\n4\n5\n"
+    viewer.log.close()
+
+
 def test_without_events_it_still_ends_when_the_container_is_removed(
     proxied: Engine, proxy: FaultProxy, daemon: Daemon, busybox: str, unique: str
 ) -> None:

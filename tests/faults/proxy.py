@@ -15,6 +15,7 @@ they come.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import select
@@ -47,6 +48,7 @@ class _Action(Enum):
     REFUSE = "refuse"
     HANG = "hang"
     CUT = "cut"
+    SHORTEN = "shorten"
     CALL_BEFORE = "call before"
     CALL_AFTER = "call after"
 
@@ -169,6 +171,12 @@ class FaultProxy:
         fault.when, fault.keep = when, keep
         return self._add(fault)
 
+    def shorten(self, method: str, path: str, *, chunks: int, nth: int = 1, times: Optional[int] = 1) -> Fault:
+        """End the answer's chunked body as it should end, but after so many chunks: the rest is never told of."""
+        fault = Fault(method, path, _Action.SHORTEN, nth, times)
+        fault.keep = chunks
+        return self._add(fault)
+
     def before(
         self, method: str, path: str, callback: Callable[[Call], None], *, nth: int = 1, times: Optional[int] = None
     ) -> Fault:
@@ -268,7 +276,7 @@ class FaultProxy:
             struck.reached.set()
             if struck.action is _Action.CALL_BEFORE:
                 struck.callback(call)
-        breaking = (_Action.REFUSE, _Action.HANG, _Action.CUT)
+        breaking = (_Action.REFUSE, _Action.HANG, _Action.CUT, _Action.SHORTEN)
         fault: Optional[Fault] = next((known for known in due if known.action in breaking), None)
         cut = fault.when if fault and fault.action is _Action.CUT else None
         if fault and fault.action is _Action.REFUSE:
@@ -286,6 +294,9 @@ class FaultProxy:
         for struck in due:
             if struck.action is _Action.CALL_AFTER:
                 struck.callback(call)
+        if fault and fault.action is _Action.SHORTEN:
+            exchange.shorten_answer(fault.keep)
+            return False
         return exchange.pass_answer(keep=fault.keep if fault and cut else None)
 
 
@@ -345,6 +356,12 @@ class _Exchange:
                 return False
             self._client.socket.sendall(part)
         return self._forwarded and not self._to_end
+
+    def shorten_answer(self, chunks: int) -> None:
+        """Pass so many chunks of the answer on (size, bytes, line end), and then its end."""
+        self._client.socket.sendall(self._head)
+        passed = b"".join(itertools.islice(self._body, 3 * chunks))
+        self._client.socket.sendall(passed + b"0\r\n\r\n")
 
     def swallow_answer(self) -> None:
         """Read the whole answer and tell nobody."""
