@@ -53,9 +53,9 @@ def line_info(agent: Agent, request: Request) -> Response:
 
 
 ROUTES: Final[tuple[Route[Agent], ...]] = (
-    Route("GET", "/ping", ping, public=True, status_ignored=True),
-    Route("POST", "/enroll", enroll),
-    Route("GET", "/host/info", info),
-    Route("GET", "/host/stats", stats),
-    Route("GET", "/host-info", line_info),
+    Route("GET", "/ping", ping, public=True, status_ignored=True, prompt=True),
+    Route("POST", "/enroll", enroll, prompt=True),
+    Route("GET", "/host/info", info, prompt=True),
+    Route("GET", "/host/stats", stats, prompt=True),
+    Route("GET", "/host-info", line_info, prompt=True),
 )

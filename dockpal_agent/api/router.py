@@ -31,7 +31,7 @@ class Route(Generic[A]):
     `public` needs no token. `stream` answers with messages: a WebSocket upgrade (or SSE) and `?token=` are taken here.
     `content` are the media types of bodies that the handler reads ("" is a body without one). `status_ignored` marks
     the calls for which the Server takes any answer over the line for success (protocol 7.2): unfinished work is not
-    answered.
+    answered. `prompt` marks what is answered within seconds whatever Docker does: it need not wait behind what hangs.
     """
 
     method: str
@@ -41,6 +41,7 @@ class Route(Generic[A]):
     stream: bool = False
     content: tuple[str, ...] = ("application/json", "")
     status_ignored: bool = False
+    prompt: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Final, Generic, Optional, TypeVar
 from dockpal_agent.api.auth import Guard
 from dockpal_agent.api.errors import ApiError, MethodNotAllowed, NoSuchThing, UnsupportedMediaType, status_of
 from dockpal_agent.api.messages import Json, Request, Response
-from dockpal_agent.api.router import Match, Router
+from dockpal_agent.api.router import Match, Route, Router
 
 __all__ = ["Service"]
 
@@ -36,10 +36,13 @@ class Service(Generic[A]):
 
     def status_ignored(self, request: Request) -> bool:
         """Whether the Server takes any answer to this request over the line for success (protocol 7.2)."""
-        try:
-            return self._router.match(request).route.status_ignored
-        except ApiError:
-            return False
+        route = self._route(request)
+        return route is not None and route.status_ignored
+
+    def prompt(self, request: Request) -> bool:
+        """Whether this request is answered within seconds, whatever Docker does."""
+        route = self._route(request)
+        return route is not None and route.prompt
 
     def failure(self, error: Exception) -> Json:
         """The answer for an exception. What nobody foresaw is logged with its trace and answered with a reference."""
@@ -51,6 +54,12 @@ class Service(Generic[A]):
         log.error("request failed unexpectedly (reference %s)", reference, exc_info=error)
         text = f"the agent failed on this request ({type(error).__name__}); its log says more under {reference}"
         return Json({"error": text}, 500)
+
+    def _route(self, request: Request) -> Optional[Route[A]]:
+        try:
+            return self._router.match(request).route
+        except ApiError:
+            return None
 
     def _match(self, request: Request, trusted: bool) -> Match[A]:
         unknown: Optional[ApiError] = None

@@ -40,7 +40,7 @@ def fail(agent: str, request: Request) -> Response:
 @pytest.fixture
 def service() -> Service[str]:
     routes: list[Route[str]] = [
-        Route("GET", "/open", echo, public=True, status_ignored=True),
+        Route("GET", "/open", echo, public=True, status_ignored=True, prompt=True),
         Route("GET", "/things/:id", echo),
         Route("POST", "/things", echo),
         Route("GET", "/stream", echo, stream=True),
@@ -136,6 +136,12 @@ def test_which_statuses_the_server_ignores_is_known_for_each_path(service: Servi
     assert service.status_ignored(Request("GET", "/agent/open"))
     assert not service.status_ignored(Request("GET", "/things/1"))
     assert not service.status_ignored(Request("GET", "/nothing"))
+
+
+def test_which_requests_are_answered_whatever_docker_does_is_known_for_each_path(service: Service[str]) -> None:
+    assert service.prompt(Request("GET", "/agent/open"))
+    assert not service.prompt(Request("GET", "/things/1"))
+    assert not service.prompt(Request("GET", "/nothing"))
 
 
 def test_every_error_class_of_the_api_has_a_status() -> None:

@@ -20,6 +20,7 @@ class Limits:
     collect: float = 20.0  # seconds to read a log to its end
     close: float = 2.0  # seconds for a closing handshake
     threads: int = 32
+    prompt: int = 8  # threads beside `threads`, for what is answered within seconds whatever Docker does
     changing: int = 16  # of `threads`, how many may be busy with changes, which can take minutes
     streaming: int = 8  # of `threads`, how many may wait for an event
     queue: int = 512  # requests that wait for a thread

@@ -32,8 +32,9 @@ class Lane(Enum):
 class Pool:
     """Oldest work first, of the lanes that have a thread left."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, name: str = "edge-worker") -> None:
         self._limits: Final = limits
+        self._name: Final = name
         self._most: Final = {Lane.READ: limits.threads, Lane.CHANGE: limits.changing, Lane.STREAM: limits.streaming}
         self._lock = threading.Lock()  # guards everything below
         self._work = threading.Condition(self._lock)  # idle threads wait here
@@ -83,7 +84,7 @@ class Pool:
     def _start_one(self) -> None:
         self._threads += 1
         try:
-            threading.Thread(target=self._run, name=f"edge-worker-{self._threads}", daemon=True).start()
+            threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
         except RuntimeError:  # the machine has no thread left: those that run will get to it
             self._threads -= 1
             log.error("edge line: no further thread could be started beside %d", self._threads)

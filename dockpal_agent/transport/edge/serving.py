@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Callable, Final, Optional, Protocol
 
@@ -36,6 +36,9 @@ class Service(Protocol):
 
     def status_ignored(self, request: Request) -> bool:
         """Whether the Server takes any answer to this request for success."""
+
+    def prompt(self, request: Request) -> bool:
+        """Whether the answer comes within seconds, whatever Docker does."""
 
     def failure(self, error: Exception) -> Json:
         """The answer for what opening or reading a stream raised."""
@@ -112,6 +115,7 @@ class Serving:
         self._service: Final = service
         self._limits: Final = limits
         self._pool: Final = Pool(limits)
+        self._prompt: Final = Pool(replace(limits, threads=limits.prompt), "edge-prompt")  # never waits behind _pool
         self._lock = threading.Lock()  # guards everything below, and the `wait` and `calls` of calls and jobs
         self._calls: dict[tuple[Client, str], _Call] = {}  # in the order in which they came
         self._jobs: dict[bytes, _Job] = {}
@@ -157,7 +161,9 @@ class Serving:
         with self._lock:
             self._stopping = True
         self._stopped.set()
+        until = time.monotonic() + within
         ended = self._pool.drain(within)
+        ended = self._prompt.drain(until - time.monotonic()) and ended
         with self._lock:
             left = [call for call in self._calls.values() if call.wait is _Wait.WAITING and call.readable]
             for call in left:
@@ -190,7 +196,9 @@ class Serving:
         if stopping:
             if call.readable:
                 self._say(call, _STOPPING, 0.0)
-        elif not self._pool.submit(_lane(incoming), lambda: self._work(job)):
+            return
+        pool = self._prompt if self._service.prompt(request) else self._pool
+        if not pool.submit(_lane(incoming), lambda: self._work(job)):
             with self._lock:
                 self._forget(job)
             self._refuse(call)

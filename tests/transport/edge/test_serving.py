@@ -70,6 +70,24 @@ def test_three_hundred_stats_at_once_are_all_answered(line: Line, service: ToySe
     assert [line.reply(request_id).body["id"] for request_id in asked] == paths
 
 
+def test_what_needs_no_docker_is_answered_while_everything_else_hangs(
+    server: StandIn, start: Starter, service: ToyService
+) -> None:
+    service.prompt_paths.add("/host/stats")
+    gate = service.gate("GET", "/docker/containers/web/stats")
+    start(server.port, threads=4, queue=20)
+    line = server.line()
+    line.reply("req-1")
+    hanging = [line.ask("GET", "/docker/containers/web/stats") for _ in range(25)]
+    assert line.reply(hanging.pop()).status == 503, "threads and queue are full"
+
+    assert line.call("GET", "/host/stats").status == 200
+
+    assert not any(map(line.answered, hanging))
+    gate.set()
+    assert [line.reply(request_id).status for request_id in hanging] == [200] * 24
+
+
 def test_past_the_queue_a_read_gets_503_and_a_change_whose_status_is_ignored_gets_nothing(
     server: StandIn, start: Starter, service: ToyService
 ) -> None:

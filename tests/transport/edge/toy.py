@@ -43,6 +43,7 @@ class ToyService:
     def __init__(self) -> None:
         self.handlers: dict[tuple[str, str], Callable[[Request], Response]] = {}
         self.ignored: set[str] = set()
+        self.prompt_paths: set[str] = set()
         self.calls: dict[str, int] = {}
         self.requests: list[Request] = []
         self._lock = threading.Lock()
@@ -88,6 +89,9 @@ class ToyService:
 
     def status_ignored(self, request: Request) -> bool:
         return request.target in self.ignored
+
+    def prompt(self, request: Request) -> bool:
+        return request.target in self.prompt_paths
 
     def failure(self, error: Exception) -> Json:
         return Json({"error": str(error)}, 500)
