@@ -6,6 +6,7 @@ outlives its line: an answer whose line is gone is dropped, the work is finished
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -104,6 +105,7 @@ class _Job:
     incoming: Incoming
     client: Client
     key: Optional[bytes]  # None: nobody joins (what is read must not be older than the question)
+    ignored: bool  # as in _Call: the same request, the same answer
     calls: list[_Call] = field(default_factory=list)
     begun: bool = False
 
@@ -184,7 +186,7 @@ class Serving:
         ignored = not incoming.stream and self._service.status_ignored(request)
         due = time.monotonic() + self._limits.answer
         call = _Call(client, incoming.request_id, due, ignored, incoming.stream)
-        job = _Job(incoming, client, None if incoming.method in ("GET", "HEAD") else incoming.key)
+        job = _Job(incoming, client, None if incoming.method in ("GET", "HEAD") else incoming.key, ignored)
         with self._lock:
             if (client, call.request_id) in self._calls:
                 return  # one answer to one id; a second piece of work could only do harm
@@ -238,6 +240,8 @@ class Serving:
                 return
             job.begun = True
         answer, then = self._serve(job)
+        if answer.status >= 400 and job.ignored:
+            _tell(job.incoming, answer)
         with self._lock:
             self._forget(job)
             calls = [call for call in job.calls if call.wait is not _Wait.ANSWERED]
@@ -303,6 +307,14 @@ def _lane(incoming: Incoming) -> Lane:
     if incoming.stream:
         return Lane.STREAM
     return Lane.READ if incoming.method in ("GET", "HEAD") else Lane.CHANGE
+
+
+def _tell(incoming: Incoming, answer: Answer) -> None:
+    """Log what failed where the Server takes any answer for success: its user sees nothing of it anywhere else."""
+    body = json.loads(answer.body or b"{}")
+    reason = body.get("error") if isinstance(body, dict) else None
+    text = "edge line: %s %s failed (%d): %s; the Server does not look at this answer"
+    log.warning(text, incoming.method, incoming.target, answer.status, reason or "no reason was given")
 
 
 def _of_json(response: Json) -> Answer:

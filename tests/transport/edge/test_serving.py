@@ -170,6 +170,21 @@ def test_a_504_is_unfinished_work_and_is_not_said_where_any_answer_is_success(li
     assert not line.answered(asked)
 
 
+def test_what_failed_where_any_answer_is_success_is_in_the_log_with_its_reason(
+    line: Line, service: ToyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.ignored.add("/docker/containers/web/start")
+    refusal = Json({"error": "port is already allocated"}, 409)
+    service.on("POST", "/docker/containers/web/start", lambda _: refusal)
+    assert line.call("POST", "/docker/containers/web/start", {"auth": "secret"}).status == 409
+
+    told = said(caplog, "POST /docker/containers/web/start failed (409): port is already allocated")
+    assert "does not look at this answer" in told and "secret" not in caplog.text
+    service.on("POST", "/inspect", lambda _: refusal)
+    line.call("POST", "/inspect")
+    assert "/inspect" not in caplog.text, "where the status is read, the Server tells its user"
+
+
 @pytest.mark.parametrize(
     "other",
     [("POST", "/other", {"a": "1"}, {"x": 1}), ("PUT", "/change", {"a": "1"}, {"x": 1}),
