@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, Final, Optional
 
 from dockpal_agent.transport.edge.address import Address
-from dockpal_agent.transport.edge.dial import Resolved, Trust, connect, resolve, secure, tunnel, upgrade
+from dockpal_agent.transport.edge.dial import Resolved, Trust, connect, named_by, resolve, secure, tunnel, upgrade
 from dockpal_agent.transport.edge.errors import LineError
 from dockpal_agent.transport.edge.proxy import Proxy, proxy_for
 
@@ -93,11 +93,11 @@ class _Way:
 
     def _resolve(self) -> str:
         host, port = self._next_hop()
-        self._found = resolve(host, port)
+        self._found = resolve(host, port) if self._proxy is None else resolve(host, port, self._proxy.variable)
         return f"{host} is {', '.join(dict.fromkeys(str(entry[4][0]) for entry in self._found))}"
 
     def _connect(self) -> str:
-        self._sock = connect(self._found, self._until)
+        self._sock = connect(self._found, self._until, peer=named_by(self._proxy))
         return f"connected to {self._sock.getpeername()[0]} port {self._next_hop()[1]}"
 
     def _tunnel(self) -> str:
@@ -109,10 +109,19 @@ class _Way:
     def _secure(self) -> str:
         if not self._address.secure or self._sock is None:
             return ""
-        again = None if self._proxy is not None else lambda: connect(self._found, self._until)
-        tls = secure(self._sock, self._address, self._trust, self._until, reach_again=again)
+        tls = secure(self._sock, self._address, self._trust, self._until, reach_again=self._reach_again)
         self._sock = tls
         return f"{tls.version()}, the certificate is {'trusted' if self._trust.verify else 'NOT verified'}"
+
+    def _reach_again(self) -> socket.socket:
+        sock = connect(self._found, self._until, peer=named_by(self._proxy))
+        try:
+            if self._proxy is not None:
+                tunnel(sock, self._address, self._proxy, self._until)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
 
     def _upgrade(self) -> str:
         if self._sock is None:

@@ -35,7 +35,7 @@ from dockpal_agent.transport.edge.errors import (
 from dockpal_agent.transport.edge.proxy import Proxy, proxy_for
 from dockpal_agent.transport.edge.wire import Wire
 
-__all__ = ["Resolved", "Trust", "connect", "dial", "resolve", "secure", "tunnel", "upgrade"]
+__all__ = ["Resolved", "Trust", "connect", "dial", "named_by", "resolve", "secure", "tunnel", "upgrade"]
 
 HEADER_LIMIT: Final = 65536  # bytes of an answer to the opening handshake, body included
 TUNNEL_LIMIT: Final = 16384  # bytes of a proxy's answer
@@ -87,7 +87,7 @@ def dial(
 def _reach(address: Address, proxy: Optional[Proxy], until: float, watch: Watcher) -> socket.socket:
     if proxy is None:
         return connect(resolve(address.host, address.port), until, watch)
-    sock = connect(resolve(proxy.host, proxy.port), until, watch)
+    sock = connect(resolve(proxy.host, proxy.port, proxy.variable), until, watch, named_by(proxy))
     try:
         tunnel(sock, address, proxy, until)
     except BaseException:
@@ -96,17 +96,27 @@ def _reach(address: Address, proxy: Optional[Proxy], until: float, watch: Watche
     return sock
 
 
-def resolve(host: str, port: int) -> Resolved:
-    """The addresses of `host`, in the system's order. The resolver has its own time limit. Raises NameNotFound."""
+def named_by(proxy: Optional[Proxy]) -> str:
+    """Who is connected to, for messages."""
+    return "the Server" if proxy is None else f"the proxy of {proxy.variable}"
+
+
+def resolve(host: str, port: int, variable: str = "DOCKPAL_EDGE_SERVER") -> Resolved:
+    """The addresses of `host`, which `variable` names, in the system's order. The resolver has its own time limit.
+
+    Raises NameNotFound.
+    """
     try:
         # As bytes: the idna codec that a str goes through would load a megabyte of tables.
         return socket.getaddrinfo(host.encode("ascii"), port, 0, socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        text = f"the name {host} was not found ({error.strerror}): check DOCKPAL_EDGE_SERVER and this host's DNS"
+    except OSError as error:  # gaierror; a plain one where the resolver itself failed (EAI_SYSTEM: no descriptor left)
+        text = f"the name {host} was not found ({error.strerror}): check {variable} and this host's DNS"
         raise NameNotFound(text) from error
 
 
-def connect(addresses: Resolved, until: float, watch: Watcher = lambda _: None) -> socket.socket:
+def connect(
+    addresses: Resolved, until: float, watch: Watcher = lambda _: None, peer: str = "the Server"
+) -> socket.socket:
     """A TCP connection to the first address that takes one, each getting its share of the time. Raises Unreachable."""
     failures: list[str] = []
     for index, (family, kind, protocol, _, target) in enumerate(addresses):
@@ -122,7 +132,7 @@ def connect(addresses: Resolved, until: float, watch: Watcher = lambda _: None) 
             sock.connect(target)
         except OSError as error:
             sock.close()
-            failures.append(f"{target[0]} port {target[1]}: {_why(error)}")
+            failures.append(f"{target[0]} port {target[1]}: {_why(error, peer)}")
             continue
         _keep_alive(sock)
         return sock
@@ -137,11 +147,11 @@ def _keep_alive(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError, peer: str = "the Server") -> str:
     if isinstance(error, (TimeoutError, socket.timeout)):  # two classes on 3.9
         return "no answer: a firewall may drop the packets"
     if error.errno == errno.ECONNREFUSED:
-        return "connection refused: the Server does not run there, or listens on another port"
+        return f"connection refused: {peer} does not run there, or listens on another port"
     return error.strerror or str(error)
 
 

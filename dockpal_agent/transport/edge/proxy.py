@@ -16,11 +16,12 @@ __all__ = ["Proxy", "proxy_for"]
 
 @dataclass(frozen=True)
 class Proxy:
-    """An HTTP proxy. `credentials` is `user:password` or ""; it is never logged."""
+    """An HTTP proxy. `credentials` is `user:password` or ""; it is never logged. `variable` names it."""
 
     host: str
     port: int
     credentials: str = field(default="", repr=False)
+    variable: str = field(default="HTTPS_PROXY", compare=False)
 
 
 def proxy_for(address: Address, environ: Mapping[str, str]) -> Optional[Proxy]:
@@ -29,15 +30,26 @@ def proxy_for(address: Address, environ: Mapping[str, str]) -> Optional[Proxy]:
     text = environ.get(variable) or environ.get(variable.upper()) or ""
     if not text.strip() or _excepted(address, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
         return None
-    parts = urlsplit(text.strip() if "://" in text else f"http://{text.strip()}")
+    proxy = _read(text.strip(), variable.upper())
+    if proxy is None:
+        raise ProxyFailed(
+            f"{variable.upper()} must be an address like http://proxy.example.com:3128, with user:password@ before"
+            " the name where it wants them, special characters percent-encoded (@ is %40, [ is %5B)"
+        )
+    return proxy
+
+
+def _read(text: str, variable: str) -> Optional[Proxy]:
+    """The proxy, None where `text` is none that we can use: it may hold a password, so nothing of it is repeated."""
     try:
-        port = parts.port or 80
-    except ValueError:
-        port = 0
-    if parts.scheme != "http" or not parts.hostname or not port:
-        raise ProxyFailed(f"{variable.upper()} must be an address like http://proxy.example.com:3128")
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        host, port = parts.hostname or "", parts.port or 80
+    except ValueError:  # what is no port, brackets that do not fit
+        return None
+    if parts.scheme != "http" or not host or not host.isascii():
+        return None
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return Proxy(parts.hostname, port, f"{user}:{password}" if user else "")
+    return Proxy(host, port, f"{user}:{password}" if user else "", variable)
 
 
 def _excepted(address: Address, exceptions: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import socket
@@ -430,6 +431,39 @@ def test_a_proxy_that_refuses_is_named(
     assert words in said(caplog, f"the proxy 127.0.0.1:{proxy.port}")
     assert server.upgrades == []
     proxy.close()
+
+
+def test_a_proxy_that_is_not_there_is_blamed_and_not_the_server(
+    start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    start("ws://dock.example.com", reconnect=60.0)
+    assert "the proxy of HTTP_PROXY does not run there" in said(caplog, "connection refused")
+
+    monkeypatch.setenv("HTTP_PROXY", "http://no-such-proxy.invalid:3128")
+    start("ws://dock.example.com", reconnect=60.0)
+    assert "check HTTP_PROXY" in said(caplog, "the name no-such-proxy.invalid was not found")
+
+
+def test_a_proxy_that_cannot_be_read_is_one_line_without_its_password(
+    start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://user:p[ss@127.0.0.1:3128")
+    start("ws://dock.example.com", reconnect=60.0)
+    assert "p[ss" not in said(caplog, "HTTP_PROXY must be an address")
+    assert "Traceback" not in caplog.text
+
+
+def test_a_resolver_that_fails_by_itself_is_one_line_too(
+    start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    start("ws://dock.example.com", reconnect=60.0)
+    said(caplog, "the name dock.example.com was not found (Too many open files)")
+    assert "Traceback" not in caplog.text
 
 
 def test_the_service_is_asked_as_a_trusted_caller(server: StandIn, start: Starter, service: ToyService) -> None:

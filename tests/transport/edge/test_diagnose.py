@@ -60,4 +60,10 @@ def test_a_proxy_is_a_step_of_its_own() -> None:
         assert outcomes(checks) == [
             ("address", True), ("proxy", True), ("name", True), ("tcp", True), ("tunnel", False),
         ]  # fmt: skip
-        assert list(diagnose("ws://dock.example.com", environ={"HTTP_PROXY": "socks5://x"}))[-1].name == "proxy"
+        for unusable in ("socks5://x", "http://user:p[ss@127.0.0.1:3128"):
+            assert list(diagnose("ws://dock.example.com", environ={"HTTP_PROXY": unusable}))[-1].name == "proxy"
+
+
+def test_a_proxy_that_does_not_answer_is_blamed_and_not_the_server() -> None:
+    checks = list(diagnose("ws://dock.example.com", environ={"HTTP_PROXY": "http://127.0.0.1:1"}))
+    assert outcomes(checks)[-1] == ("tcp", False) and "the proxy of HTTP_PROXY does not run there" in checks[-1].text

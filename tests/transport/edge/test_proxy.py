@@ -32,10 +32,15 @@ def test_a_proxy_is_written_with_scheme_or_without_and_with_credentials(text: st
     assert not proxy.credentials or proxy.credentials not in repr(found)
 
 
-@pytest.mark.parametrize("text", ["socks5://proxy:1080", "https://proxy:3128", "http://", "http://proxy:http"])
+@pytest.mark.parametrize(
+    "text",
+    ["socks5://proxy:1080", "https://proxy:3128", "http://", "http://proxy:http", "http://[::1:3128", "http://prøxy:80",
+     "http://user:p[ss@proxy:3128", "http://user:p/ss@proxy:3128"],
+)  # fmt: skip
 def test_a_proxy_that_cannot_be_used_is_said_and_not_passed_by(text: str) -> None:
-    with pytest.raises(ProxyFailed, match="HTTPS_PROXY must be"):
+    with pytest.raises(ProxyFailed, match="HTTPS_PROXY must be") as failure:
         proxy_for(SECURE, {"https_proxy": text})
+    assert "ss@" not in str(failure.value), "no password is repeated"
 
 
 @pytest.mark.parametrize(
