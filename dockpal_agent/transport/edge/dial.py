@@ -306,35 +306,33 @@ def _no_websocket(error: Exception, address: Address) -> str:
 
 
 def _refusal(status: int, headers: Mapping[str, str], body: Optional[bytes], address: Address) -> UpgradeRefused:
+    seconds = _retry_after(headers.get("retry-after", ""))
     if status == 429:
-        seconds = _retry_after(headers.get("retry-after", ""))
         wait = "later" if seconds is None else f"in {seconds:g} s"
         return RateLimited(
             f"the Server takes 5 tries a minute from one address, shared by all agents behind it (429): trying {wait}",
             seconds,
         )
+    return UpgradeRefused(_refused(status, headers, body, address), status, seconds)
+
+
+def _refused(status: int, headers: Mapping[str, str], body: Optional[bytes], address: Address) -> str:
+    """What a status other than 101 and 429 means, and what to do."""
     if status == 403:
-        text = (
+        return (
             f"the Server refused the upgrade (403): Origin {address.origin} must match the Host it sees; a reverse"
             " proxy in front of it must pass the Host field on (nginx: proxy_set_header Host $http_host)"
         )
-        return UpgradeRefused(text, status)
     said = (body or b"")[:200].decode("utf-8", "replace").strip()
     said = f": {' '.join(said.split())}" if said else ""
     if status == 400 and "HTTPS server" in said:
-        return UpgradeRefused(
-            f"the Server speaks TLS on this port: use {address.base.replace('ws://', 'wss://')}", status
-        )
+        return f"the Server speaks TLS on this port: use {address.base.replace('ws://', 'wss://')}"
     if status in (301, 302, 303, 307, 308):
         to = headers.get("location", "")[:200]
-        return UpgradeRefused(
-            f"the Server redirects ({status}) to {to}: write that address into DOCKPAL_EDGE_SERVER", status
-        )
+        return f"the Server redirects ({status}) to {to}: write that address into DOCKPAL_EDGE_SERVER"
     if status == 404:
-        return UpgradeRefused(
-            f"there is no {address.path} at {address.base} (404): is this the DockPal Server?", status
-        )
-    return UpgradeRefused(f"{address.base} refused the upgrade with status {status}{said}", status)
+        return f"there is no {address.path} at {address.base} (404): is this the DockPal Server?"
+    return f"{address.base} refused the upgrade with status {status}{said}"
 
 
 def _retry_after(text: str) -> Optional[float]:

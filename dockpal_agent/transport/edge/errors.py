@@ -74,17 +74,17 @@ class NotTrusted(TlsFailed):
 class UpgradeRefused(LineError):
     """The opening handshake was answered by something else than 101 (RFC 6455 section 4.1). `status` 0: not by HTTP."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, retry_after: Optional[float] = None) -> None:
         super().__init__(message)
         self.status = status
+        self.retry_after = retry_after
 
 
 class RateLimited(UpgradeRefused):
     """429: too many upgrades from this address within a minute."""
 
     def __init__(self, message: str, retry_after: Optional[float]) -> None:
-        super().__init__(message, 429)
-        self.retry_after = retry_after
+        super().__init__(message, 429, retry_after)
 
 
 class TokenRefused(LineError):

@@ -258,6 +258,17 @@ def test_429_is_named_and_its_retry_after_waited_out(
     assert server.upgrades[1] - server.upgrades[0] >= 1.0
 
 
+@pytest.mark.parametrize("status", [503, 502, 307])
+def test_a_retry_after_of_whatever_stands_before_the_server_is_waited_out_too(
+    server: StandIn, start: Starter, status: int
+) -> None:
+    server.refusals.append((status, {"Retry-After": "1"}, b""))
+    start(server.port)
+
+    server.line()
+    assert server.upgrades[1] - server.upgrades[0] >= 1.0
+
+
 @pytest.mark.parametrize(
     ("field", "words"),
     [
