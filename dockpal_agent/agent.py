@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+import time
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -21,7 +22,9 @@ log = logging.getLogger(__name__)
 
 STACK: Final = 1 << 20  # bytes of each thread's stack; below 512 KiB, nested JSON ends the process
 GIVE_BACK_EVERY: Final = 30.0  # seconds between two returns of free memory to the host
-GRACE: Final = 8.0  # seconds for running answers at the end; Docker gives a container 10 s to stop
+GRACE: Final = 8.0  # seconds for running answers at the end
+ENDING: Final = 8.0  # seconds for all that ends, one after the other; Docker gives a container 10 s to stop
+LEAST: Final = 0.2  # seconds for each that ends, however late it is
 
 
 class Transport(Protocol):
@@ -44,19 +47,36 @@ def run(config: Config, warnings: Sequence[str]) -> int:
     for warning in warnings:
         log.warning("configuration: %s", warning)
     log.info("dockpal-agent %s starts in %s mode, Docker at %s", __version__, config.mode, config.docker_socket)
+    ending = _Ending()
     try:
-        with house(config) as service:
+        with house(config, ending.left) as service:
             transport = _transport(config, service)
             transport.start()
             while not stop.wait(GIVE_BACK_EVERY):
                 allocator.give_back()
             log.info("stopping")
+            ending.begin()
             transport.stop(GRACE)
     except StartFailed as failure:
         log.error("the agent cannot start: %s", failure)
         return 1
     log.info("stopped")
     return 0
+
+
+class _Ending:
+    """One deadline for all that ends: the parts of the agent have what the transport before them has left."""
+
+    def __init__(self) -> None:
+        self._until = float("inf")
+
+    def begin(self) -> None:
+        """The signal has come."""
+        self._until = time.monotonic() + ENDING
+
+    def left(self) -> float:
+        """Seconds for the next part that ends."""
+        return min(ENDING, max(LEAST, self._until - time.monotonic()))
 
 
 def _transport(config: Config, service: Service[Agent]) -> Transport:

@@ -68,7 +68,9 @@ def _run(arguments: list[str]) -> int:
         return USAGE
     from dockpal_agent import agent
 
-    return agent.run(reading.config, reading.warnings)
+    # A deploy that has not ended in its time has pools of threads that the interpreter would wait for; it is settled at
+    # the next start.
+    return _leave(agent.run(reading.config, reading.warnings))
 
 
 def _version(arguments: list[str]) -> int:
@@ -153,7 +155,9 @@ def _compose_read(arguments: list[str]) -> int:
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process at once: to take the interpreter down would be a sixth of the whole reading of a file."""
+    """End the process at once, whatever threads there are: to take the interpreter down would also be a sixth of the
+    whole reading of a file.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

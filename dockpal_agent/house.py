@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,8 +84,8 @@ class _AppRoom:
 
 
 @contextlib.contextmanager
-def house(config: Config) -> Iterator[Service[Agent]]:
-    """The service that a transport calls. Raises StartFailed."""
+def house(config: Config, left: Callable[[], float] = lambda: GRACE) -> Iterator[Service[Agent]]:
+    """The service that a transport calls. At the end each part has the seconds that are `left`. Raises StartFailed."""
     _make_directories(config)
     with contextlib.ExitStack() as ending:
         docker = _docker(config, ending)
@@ -109,26 +109,28 @@ def house(config: Config) -> Iterator[Service[Agent]]:
             switch=room.switch,
             updates=room.updates,
         )
-        _start(agent, docker.feed, room, ending)
+        _start(agent, docker.feed, room, ending, left)
         yield Service(Router(ROUTES, ALIASES), Guard(config.tokens), agent)
 
 
-def _start(agent: Agent, feed: EventFeed, room: _AppRoom, ending: contextlib.ExitStack) -> None:
+def _start(
+    agent: Agent, feed: EventFeed, room: _AppRoom, ending: contextlib.ExitStack, left: Callable[[], float]
+) -> None:
     """Start what has threads, what others stand on first."""
     agent.replacements.start()
-    ending.callback(agent.replacements.stop)
+    ending.callback(lambda: agent.replacements.stop(left()))
     agent.deploys.begin()
-    ending.callback(agent.deploys.close, GRACE)
+    ending.callback(lambda: agent.deploys.close(left()))
     agent.updates.begin()
-    ending.callback(agent.updates.close, GRACE)
+    ending.callback(lambda: agent.updates.close(left()))
     feed.start()
     ending.callback(feed.stop)
-    ending.callback(room.recover.stop)
+    ending.callback(lambda: room.recover.stop(left()))
     ending.callback(agent.stats.stop)
     agent.host.start()
     ending.callback(agent.host.stop)
     room.monitor.start()
-    ending.callback(room.monitor.stop)
+    ending.callback(lambda: room.monitor.stop(min(1.0, left())))  # it only reads
     ending.callback(agent.update_feed.close)
 
 

@@ -101,15 +101,15 @@ class Recover:
         self._stopped = False
         self._unsubscribe: Final = feed.subscribe(self._on_event, self._on_gap)
 
-    def stop(self) -> None:
-        """Start nothing any more, and wait for what is under way."""
+    def stop(self, within: float = 10.0) -> None:
+        """Start nothing any more, and wait up to `within` seconds for what is under way."""
         self._unsubscribe()
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
             thread = self._thread
         if thread is not None:
-            thread.join(10.0)
+            thread.join(within)
 
     @property
     def waiting(self) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Callable, Final, Optional
@@ -114,10 +115,11 @@ class Deploys:
 
         What has not is settled at the next start.
         """
+        until = time.monotonic() + within
         self._parts.stopping.set()
         ended = self._lanes.close(within)
         if self._settler.is_alive():
-            self._settler.join(within)
+            self._settler.join(max(0.0, until - time.monotonic()))
         return ended
 
     def start(self, request: DeployRequest) -> Deploy:

@@ -65,11 +65,11 @@ class Replacements:
         """Settle in the background, once the daemon answers, and what is left over later."""
         self._settler.start()
 
-    def stop(self) -> None:
-        """No more tries to settle."""
+    def stop(self, within: float = 5.0) -> None:
+        """No more tries to settle; wait up to `within` seconds for the one under way."""
         self._stopping.set()
         if self._settler.is_alive():
-            self._settler.join(SETTLE_AGAIN)
+            self._settler.join(within)
 
     def settle(self) -> list[settle.Settled]:
         """Finish or undo now what was interrupted. Raises EngineError when the daemon is away."""

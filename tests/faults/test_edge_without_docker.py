@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -11,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_edge_calls import TOKEN, good, line_to
+from tests.integration.test_edge_process import TOKEN as OWN_TOKEN
+from tests.integration.test_edge_process import agent, environment
 from tests.server_standin import shapes
-from tests.server_standin.server import StandIn, wait_until
+from tests.server_standin.server import BOUND, StandIn, wait_until
 
 
 @pytest.fixture
@@ -73,3 +76,24 @@ def test_while_docker_hangs_under_every_page_of_the_server_the_host_is_still_kno
         second = server.line(2)
         first = wait_until(lambda: next(iter(second.asked), None), "the Server asks")
         good(second.reply(first), shapes.LINE_INFO)
+
+
+def test_a_stop_of_the_agent_is_in_order_and_in_docker_s_time_though_docker_hangs(
+    hung_socket: str, tmp_path: Path
+) -> None:
+    deploy = {"name": "shop", "compose_yaml": "services:\n  web:\n    image: busybox\n"}
+    with StandIn(OWN_TOKEN) as server:
+        with agent(environment(server, tmp_path / "data", hung_socket)) as process:
+            line = server.line()
+            line.reply("req-1")
+            read = line.ask("POST", "/docker/containers/web/update-image")
+            ignored = [line.ask("POST", "/docker/deploy/compose", body=deploy)]
+            ignored += [line.ask("POST", "/docker/containers/web/stop")]
+            line.call("GET", "/host/stats")
+
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(10.0) == 0, "Docker would have killed it"
+        assert line.ended.wait(BOUND) and line.close_code == 1001
+        assert line.reply(read).status == 503
+        assert not any(map(line.answered, ignored)), "any answer would be taken for success"

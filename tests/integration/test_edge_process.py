@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines.daemon import wait_for
+from tests.engines.daemon import Daemon, wait_for
 from tests.server_standin.server import BOUND, CONNECT_PATH, StandIn
 
 TOKEN = "0123456789abcdef" * 4
@@ -63,6 +63,38 @@ def test_the_line_of_the_ssh_installers_container_serves_and_ends_in_order(tmp_p
             log = process.stderr.read()
         assert TOKEN not in log and DOUBLED not in log
         assert "Traceback" not in log
+
+
+UNHEALTHY = """
+services:
+  db:
+    image: {image}
+    command: ["sh", "-c", "trap 'exit 0' TERM; sleep 1000 & wait"]
+    healthcheck: {{test: ["CMD", "false"], interval: 1s, retries: 200}}
+  web:
+    image: {image}
+    command: ["true"]
+    depends_on: {{db: {{condition: service_healthy}}}}
+"""
+
+
+@pytest.mark.parametrize("call", ["compose", "stream"])
+def test_a_stop_while_a_deploy_waits_for_health_ends_the_agent_in_dockers_time(
+    tmp_path: Path, docker_socket: str, daemon: Daemon, busybox: str, unique: str, call: str
+) -> None:
+    with StandIn(TOKEN) as server:
+        with agent(environment(server, tmp_path, docker_socket)) as process:
+            line = server.line()
+            body = {"name": unique, "compose_yaml": UNHEALTHY.format(image=busybox)}
+            asked = line.ask("POST", f"/docker/deploy/{call}", body=body)
+            wait_for(lambda: f"{unique}-db-1" in daemon.running(), "the deploy waits for its database")
+
+            process.send_signal(signal.SIGTERM)
+
+            assert process.wait(10.0) == 0, "Docker would have killed it"
+            assert process.stderr is not None and "Traceback" not in process.stderr.read()
+        assert line.ended.wait(BOUND) and line.close_code == 1001
+        assert line.answered(asked) == (call == "stream"), "an answer to a deploy would be taken for its success"
 
 
 def test_healthcheck_follows_the_line(tmp_path: Path, docker_socket: str) -> None:
