@@ -65,6 +65,32 @@ def test_the_line_of_the_ssh_installers_container_serves_and_ends_in_order(tmp_p
         assert "Traceback" not in log
 
 
+LOADED = """
+import sys
+from dockpal_agent import agent, config
+from dockpal_agent.house import house
+
+folder = sys.argv[1]
+environ = {
+    "DOCKPAL_MODE": "edge", "DOCKPAL_TOKEN": "secret-token", "DOCKPAL_SERVER": "ws://127.0.0.1:1",
+    "DOCKPAL_DATA_DIR": folder, "DOCKPAL_DOCKER_SOCKET": folder + "/none.sock",
+}
+settings = config.read(environ).config
+with house(settings) as service:
+    line = agent._transport(settings, service)
+    line.start()
+    print(sorted(name for name in sys.modules if name.startswith(("http.server", "wsproto", "ruamel"))
+                 or ".direct" in name))
+    line.stop(1.0)
+"""
+
+
+def test_edge_mode_loads_neither_the_http_server_nor_yaml(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOADED, str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout == "[]\n"
+
+
 UNHEALTHY = """
 services:
   db:

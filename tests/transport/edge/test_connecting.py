@@ -91,6 +91,19 @@ def test_tls_is_verified_against_the_given_authority(
     assert "NOT verified" not in caplog.text
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_certificate_for_an_address_is_verified_and_one_without_it_refused(
+    authority: Authority, start: Starter, caplog: pytest.LogCaptureFixture, host: str
+) -> None:
+    with StandIn(TOKEN, tls=context(*authority.issue("dockpal")), host=host.strip("[]")) as server:
+        serving(start(f"wss://{host}:{server.port}", ca_file=authority.certificate))
+        assert server.origins == [f"https://{host}:{server.port}"]
+    with StandIn(TOKEN, tls=context(*authority.issue("named", names="DNS:localhost")), host=host.strip("[]")) as server:
+        start(f"wss://{host}:{server.port}", ca_file=authority.certificate, reconnect=60.0)
+        said(caplog, "use the name that the certificate is for")
+        assert server.upgrades == [] and server.first_messages == []
+
+
 def test_an_untrusted_certificate_is_refused_with_its_issuer_and_the_remedy(
     secure_server: StandIn, start: Starter, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -348,6 +361,29 @@ def test_an_early_close_is_taken_for_the_old_line_and_the_next_try_succeeds(
     serving(line)
     said(caplog, "it still held the one before")
     assert len(server.upgrades) == 2
+
+
+@pytest.mark.parametrize("kind", ["early", "served"])
+def test_however_lines_end_and_however_short_the_delay_the_server_never_has_to_refuse_a_sixth_try(
+    start: Starter, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    with StandIn(TOKEN, upgrades_per_minute=5) as server:
+        server.close_early = 100 if kind == "early" else 0
+        start(server.port, reconnect=0.1)
+        if kind == "served":
+            for number in range(1, 6):
+                line = server.line(number)
+                line.call("GET", "/ping")
+                line.cut()
+
+        def delay() -> int:
+            """Seconds until the next try, as the log says after the fifth."""
+            ends = [text for text in caplog.messages if "next try in" in text]
+            return int(ends[4].rpartition("next try in ")[2].partition(" s")[0]) if len(ends) > 4 else 0
+
+        caplog.set_level(logging.DEBUG)
+        assert wait_until(delay, "the fifth line has ended") > 30
+        assert len(server.upgrades) == 5 and "429" not in caplog.text
 
 
 def test_the_same_failure_is_told_once(start: Starter, caplog: pytest.LogCaptureFixture) -> None:
