@@ -255,7 +255,8 @@ class Serving:
         if then is not None and sent is not None:
             if any(said):
                 sent.wait(SENT_WITHIN)
-            then()
+            # Not in the pool, whose work is waited for at a stop: what comes after this answer may be that very stop.
+            threading.Thread(target=then, name="edge-afterwards", daemon=True).start()
 
     def _serve(self, job: _Job) -> tuple[Answer, Optional[Callable[[], None]]]:
         if job.incoming.stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -314,6 +315,25 @@ def test_what_comes_after_an_answer_waits_until_that_is_written(service: ToyServ
     answer.sent.set()
     assert done.wait(BOUND)
     serving.stop(BOUND)
+
+
+def test_a_stop_does_not_wait_for_what_caused_it(server: StandIn, start: Starter, service: ToyService) -> None:
+    """A restart of the agent's own container returns when the agent has ended."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def then() -> None:
+        begun.set()
+        ended.wait(BOUND)
+
+    service.on("POST", "/restart", lambda _: Json({"status": "restarted"}, then=then))
+    edge = start(server.port)
+    assert server.line().call("POST", "/restart").status == 200
+    assert begun.wait(BOUND)
+
+    before = time.monotonic()
+    assert edge.stop(8.0) is True
+    assert time.monotonic() - before < 3.0
+    ended.set()
 
 
 def test_what_comes_after_an_answer_happens_over_the_line_too(line: Line, service: ToyService) -> None:
