@@ -250,7 +250,7 @@ def read(environ: Mapping[str, str]) -> Reading:
         try:
             values[setting.attribute] = setting.parse(text if setting.attribute == "token" else text.strip())
         except ValueError:
-            shown = "" if setting.attribute == "token" else f", not {text.strip()[:100]!r}"
+            shown = "" if _may_hold_a_secret(setting, text) else f", not {text.strip()[:100]!r}"
             if setting.lenient:
                 default = f"the default {setting.default} is used"
                 warnings.append(f"{setting.variable}: must be {setting.accepts}{shown}; {default}")
@@ -259,6 +259,11 @@ def read(environ: Mapping[str, str]) -> Reading:
     _fill_in(values, problems)
     config = Config(tokens=_tokens(values, problems), **{k: v for k, v in values.items() if k not in _NOT_CONFIG})
     return Reading(config, problems, warnings)
+
+
+def _may_hold_a_secret(setting: Setting, text: str) -> bool:
+    """The token; an address with a password, or with a query, where other agents carry the token."""
+    return setting.attribute == "token" or (setting.parse is _server and ("@" in text or "?" in text))
 
 
 def _fill_in(values: dict[str, Any], problems: list[Problem]) -> None:

@@ -157,3 +157,9 @@ def test_every_variable_stands_in_the_readme() -> None:
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
     assert [setting.variable for setting in SETTINGS if f"`{setting.variable}`" not in readme] == []
+
+
+@pytest.mark.parametrize("text", ["wss://user:secret@example.com", "example.com/api/agent/connect?token=secret"])
+def test_an_address_that_cannot_be_used_is_not_repeated_where_it_may_hold_a_secret(text: str) -> None:
+    (problem,) = read({**EDGE, "DOCKPAL_EDGE_SERVER": text}).problems
+    assert problem.variable == "DOCKPAL_EDGE_SERVER" and "a URL like" in problem.text and "secret" not in problem.text

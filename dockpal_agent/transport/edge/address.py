@@ -28,15 +28,16 @@ class Address:
 
         A query or fragment is dropped: the token goes into the first message only. Raises ValueError.
         """
+        shown = text.partition("?")[0].rpartition("@")[2]  # no query and no password: they may be secrets
         parts = urlsplit(text.strip())
         if parts.scheme not in _SECURE or not parts.hostname:
-            raise ValueError(f"not a ws:// or wss:// address: {text!r}")
+            raise ValueError(f"not a ws:// or wss:// address: {shown!r}")
         secure = _SECURE[parts.scheme]
         path = parts.path.rstrip("/")
         if not path.endswith(CONNECT_PATH):
             path += CONNECT_PATH
         if not path.isascii() or any(character <= " " for character in path):
-            raise ValueError(f"the path of the address must be percent-encoded: {text!r}")
+            raise ValueError(f"the path of the address must be percent-encoded: {shown!r}")
         return cls(secure, _ascii_host(parts.hostname), parts.port or (443 if secure else 80), path)
 
     @property

@@ -57,3 +57,12 @@ def test_any_text_is_an_address_or_a_value_error(text: str) -> None:
     except ValueError:
         return
     assert address.authority.isprintable() and address.path.endswith(CONNECT_PATH)
+
+
+@pytest.mark.parametrize(
+    "text", ["ftp://user:secret@example.com", "example.com?token=secret", "wss://x/ä?token=secret"]
+)
+def test_what_is_said_of_a_wrong_address_repeats_no_secret(text: str) -> None:
+    with pytest.raises(ValueError, match=r"address") as failure:
+        Address.parse(text)
+    assert "secret" not in str(failure.value)
