@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -12,8 +13,9 @@ from typing import Final, Protocol
 from dockpal_agent import __version__
 from dockpal_agent.api.agent import Agent
 from dockpal_agent.api.service import Service
-from dockpal_agent.config import Config
+from dockpal_agent.config import Config, read
 from dockpal_agent.house import StartFailed, house
+from dockpal_agent.log import hide
 from dockpal_agent.memory import Allocator
 
 __all__ = ["run"]
@@ -118,6 +120,13 @@ class _Direct:
         return self._server.stop(deadline)
 
 
+def _tokens_now() -> tuple[str, ...]:
+    """The forms of the token as DOCKPAL_TOKEN_FILE holds it now; () where it cannot be read."""
+    tokens = read(os.environ).config.tokens
+    hide(tokens)
+    return tokens
+
+
 def _edge(config: Config, service: Service[Agent]) -> Transport:
     """The line out to the Server."""
     from dockpal_agent.transport.edge.line import EdgeLine, EdgeSettings
@@ -131,6 +140,7 @@ def _edge(config: Config, service: Service[Agent]) -> Transport:
         heartbeat=config.edge_heartbeat,
         ca_file=config.edge_ca_file,
         verify=config.edge_tls_verify,
+        tokens_now=_tokens_now,
     )
     try:
         return EdgeLine(service, settings)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import dockpal_agent.agent as agent_module
 from tests.engines.daemon import Daemon, wait_for
 from tests.server_standin.server import BOUND, CONNECT_PATH, StandIn
 
@@ -63,6 +64,21 @@ def test_the_line_of_the_ssh_installers_container_serves_and_ends_in_order(tmp_p
             log = process.stderr.read()
         assert TOKEN not in log and DOUBLED not in log
         assert "Traceback" not in log
+
+
+def test_a_token_file_is_read_again_and_what_it_holds_is_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden: list[str] = []
+    monkeypatch.setattr(agent_module, "hide", hidden.extend)
+    monkeypatch.setenv("DOCKPAL_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.delenv("DOCKPAL_TOKEN", raising=False)
+    for token in ("first-token", "second-token"):
+        (tmp_path / "token").write_text(token + "\n")
+        assert agent_module._tokens_now() == (token,)
+    (tmp_path / "token").unlink()
+    assert agent_module._tokens_now() == ()
+    assert hidden == ["first-token", "second-token"]
 
 
 LOADED = """

@@ -13,7 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Optional
+from typing import Callable, Final, Optional
 
 from dockpal_agent.transport.edge.address import Address
 from dockpal_agent.transport.edge.backoff import Backoff
@@ -42,7 +42,10 @@ _NOT_VERIFIED: Final = (
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Plain values. `tokens` are the forms to try, the likely one first; times are seconds."""
+    """Plain values. `tokens` are the forms to try, the likely one first; times are seconds.
+
+    `tokens_now` is asked after a refusal: the forms as they are by then, () where the token cannot be read.
+    """
 
     server: str
     tokens: tuple[str, ...] = field(repr=False)
@@ -53,6 +56,7 @@ class EdgeSettings:
     ca_file: Optional[Path] = None
     verify: bool = True
     limits: Limits = Limits()
+    tokens_now: Callable[[], tuple[str, ...]] = tuple
 
 
 class EdgeLine:
@@ -71,6 +75,7 @@ class EdgeLine:
         self._machine: Final = Machine()
         self._since = time.time()
         self._error = ""
+        self._tokens = settings.tokens
         self._refusals = 0
         self._told_unasked = False
         self._stop: Final = threading.Event()
@@ -186,6 +191,7 @@ class EdgeLine:
             self._end(connection, client, writer, ending)
         if isinstance(ending, TokenRefused):
             self._refusals += 1
+            self._renew()
         return self._early(ending, time.monotonic() - opened)
 
     def _read(self, connection: Connection, client: Client) -> LineError:
@@ -223,8 +229,15 @@ class EdgeLine:
 
     def _token(self) -> bytes:
         """The first message. The forms of the token take turns: a refusal makes the next line try the other."""
-        token = self._settings.tokens[self._refusals % len(self._settings.tokens)]
+        token = self._tokens[self._refusals % len(self._tokens)]
         return json.dumps({"token": token}).encode("ascii")
+
+    def _renew(self) -> None:
+        """A refused token may have been rotated: the file that holds it may have the new one by now."""
+        tokens = self._settings.tokens_now()
+        if tokens and tokens != self._tokens:
+            log.info("edge line: the token has changed; the next line tries it")
+            self._tokens, self._refusals = tokens, 0
 
     def _early(self, error: LineError, lasted: float) -> LineError:
         """An end within moments, without code and request: the Server still holds the line before (protocol 7.1)."""

@@ -352,6 +352,19 @@ def test_the_forms_of_a_doubled_token_take_turns(
     assert server.first_messages == [json.dumps({"token": "not-this"}), json.dumps({"token": TOKEN})]
 
 
+def test_a_token_that_was_rotated_is_read_again_after_a_refusal(
+    server: StandIn, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dockpal_agent.transport.edge.backoff.SLOW", (0.01, 0.02))
+    caplog.set_level(logging.INFO)
+    readings = iter([(), ("the-old-one",), (TOKEN,)])  # the file is gone for a moment, then as it was, then new
+    line = start(server.port, tokens=("the-old-one",), tokens_now=lambda: next(readings))
+
+    serving(line)
+    assert server.first_messages == [json.dumps({"token": token}) for token in ["the-old-one"] * 3 + [TOKEN]]
+    said(caplog, "the token has changed")
+
+
 def test_an_early_close_is_taken_for_the_old_line_and_the_next_try_succeeds(
     server: StandIn, start: Starter, caplog: pytest.LogCaptureFixture
 ) -> None:
