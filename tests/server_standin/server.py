@@ -211,6 +211,7 @@ class StandIn:
         self.close_early = 0  # so many lines are closed right after the token, as if an old one were held
         self.expected_host = ""  # what a proxy in front made of Host
         self._upgrades_per_minute = upgrades_per_minute
+        self._admitted: list[float] = []  # of the last minute: what is refused with 429 does not count, all else does
         self._token_within = token_within
         self._ask_host_info = ask_host_info
         self._hold_old_line = hold_old_line
@@ -262,10 +263,12 @@ class StandIn:
         now = time.monotonic()
         self.upgrades.append(now)
         self.targets.append(request.path)
-        if sum(1 for when in self.upgrades if when > now - 60) > self._upgrades_per_minute:
+        self._admitted = [when for when in self._admitted if when > now - 60]
+        if len(self._admitted) >= self._upgrades_per_minute:
             answer = connection.respond(HTTPStatus.TOO_MANY_REQUESTS, '{"error":"rate limit exceeded"}')
-            answer.headers["Retry-After"] = "60"
+            answer.headers["Retry-After"] = str(int(self._admitted[0] + 60 - now) + 1)
             return answer
+        self._admitted.append(now)
         if self.refusals:
             status, headers, body = self.refusals.pop(0)
             answer = connection.respond(HTTPStatus(status), body.decode())

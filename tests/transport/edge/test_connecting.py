@@ -271,6 +271,21 @@ def test_429_is_named_and_its_retry_after_waited_out(
     assert server.upgrades[1] - server.upgrades[0] >= 1.0
 
 
+def test_when_others_behind_its_address_have_used_up_the_limit_the_agent_waits_as_long_as_the_server_says(
+    start: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with StandIn(TOKEN, upgrades_per_minute=1) as server:
+        start(server.port)
+        line = server.line()
+        line.call("GET", "/ping")
+        line.cut()
+
+        told = said(caplog, "(429)")
+        asked_for = float(told.partition("trying in ")[2].partition(" s")[0])
+        assert 50 < asked_for <= 60
+        assert int(told.rpartition("next try in ")[2].partition(" s")[0]) >= round(asked_for)
+
+
 @pytest.mark.parametrize("status", [503, 502, 307])
 def test_a_retry_after_of_whatever_stands_before_the_server_is_waited_out_too(
     server: StandIn, start: Starter, status: int
