@@ -168,12 +168,14 @@ def tunnel(sock: socket.socket, address: Address, proxy: Proxy, until: float) ->
         head = _head(sock, until)
     except OSError as error:
         raise ProxyFailed(
-            f"{name} did not answer ({_why(error)}): check HTTPS_PROXY, or name the Server in NO_PROXY"
+            f"{name} did not answer ({_why(error)}): check {proxy.variable}, or name the Server in NO_PROXY"
         ) from error
     match = _STATUS_LINE.match(head)
     status = match.group(1).decode() if match else "something that is not HTTP"
     if status == "407":
-        raise ProxyFailed(f"{name} wants credentials: write HTTPS_PROXY as http://user:password@host:port")
+        if proxy.credentials:
+            raise ProxyFailed(f"{name} does not take the user and password of {proxy.variable}")
+        raise ProxyFailed(f"{name} wants credentials: write {proxy.variable} as http://user:password@host:port")
     if status != "200":
         raise ProxyFailed(
             f"{name} refused to connect to {address.authority} ({status}): allow it there, or use NO_PROXY"

@@ -489,19 +489,20 @@ def test_no_proxy_goes_around_the_proxy(server: StandIn, start: Starter, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("answer", "words"),
+    ("user", "answer", "words"),
     [
-        (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "wants credentials"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "allow it there"),
-        (b"nonsense\r\n\r\n", "not HTTP"),
+        ("", b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "wants credentials: write HTTP_PROXY as"),
+        ("me:word@", b"HTTP/1.1 407 No\r\n\r\n", "does not take the user and password of HTTP_PROXY"),
+        ("", b"HTTP/1.1 403 Forbidden\r\n\r\n", "allow it there"),
+        ("", b"nonsense\r\n\r\n", "not HTTP"),
     ],
 )
 def test_a_proxy_that_refuses_is_named(
-    server: StandIn, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answer: bytes,
-    words: str,
+    server: StandIn, start: Starter, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, user: str,
+    answer: bytes, words: str,
 ) -> None:  # fmt: skip
     proxy = Tunnel(answer)
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("HTTP_PROXY", f"http://{user}127.0.0.1:{proxy.port}")
     start(server.port)
     assert words in said(caplog, f"the proxy 127.0.0.1:{proxy.port}")
     assert server.upgrades == []
