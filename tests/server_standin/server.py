@@ -208,6 +208,7 @@ class StandIn:
         self.origins: list[str] = []
         self.targets: list[str] = []
         self.refusals: list[tuple[int, dict[str, str], bytes]] = []
+        self.comparing: Optional[threading.Event] = None  # while it is there and not set, no token is found yet
         self.close_early = 0  # so many lines are closed right after the token, as if an old one were held
         self.expected_host = ""  # what a proxy in front made of Host
         self._upgrades_per_minute = upgrades_per_minute
@@ -292,6 +293,8 @@ class StandIn:
         except ConnectionClosed:
             return
         self.first_messages.append(str(first))
+        if self.comparing is not None:
+            self.comparing.wait(BOUND)
         if _token(first) != self.token:
             connection.close(4001, "authentication failed")
             return

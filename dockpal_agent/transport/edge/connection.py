@@ -134,6 +134,10 @@ class Connection:
         self._wire.patience = within
         self._send(ABNF.create_frame(struct.pack("!H", code), ABNF.OPCODE_CLOSE))
 
+    def expect(self, patience: float) -> None:
+        """From the next read and write on, give up after so many seconds without progress. For the reader."""
+        self._wire.patience = patience
+
     def abort(self, cause: Optional[LineError] = None) -> None:
         """End the line under both threads; the reader then raises `cause`, the first one given."""
         self._cause = self._cause or cause

@@ -15,6 +15,7 @@ class Limits:
     """Seconds, bytes, counts. What bounds what is said at each."""
 
     dial: float = 15.0  # seconds for name, TCP, proxy, TLS and the opening handshake together
+    welcome: float = 300.0  # seconds of silence until the first request: the Server may have many tokens to compare
     answer: float = 55.0  # seconds from a request to its 504; the Server gives up at 60
     sign_of_life: float = 20.0  # seconds of silence in a deploy stream until an empty event
     collect: float = 20.0  # seconds to read a log to its end

@@ -144,7 +144,7 @@ class EdgeLine:
                 self._trust,
                 os.environ,
                 within=self._limits.dial,
-                patience=2 * self._settings.heartbeat,
+                patience=max(self._limits.welcome, 2 * self._settings.heartbeat),
                 agent=f"dockpal-agent/{self._settings.version}",
                 watch=self._watch,
             )
@@ -202,6 +202,7 @@ class EdgeLine:
                 if self._serving.receive(text, client) and self._machine.state is not State.SERVING:
                     self._refusals = 0
                     self._backoff.served()
+                    connection.expect(2 * self._settings.heartbeat)
                     self._advance(Event.REQUEST)
                     log.info("edge line: serving %s", self._address.base)
         except LineError as error:
@@ -225,7 +226,8 @@ class EdgeLine:
         self._record.touch()
         if self._machine.state is State.TOKEN_SENT and time.monotonic() - opened > UNASKED and not self._told_unasked:
             self._told_unasked = True
-            log.warning("edge line: the Server asks nothing: was this instance created as direct?")
+            text = "does it still look for the token among very many, or was this instance created as direct?"
+            log.warning("edge line: the Server asks nothing: %s", text)
 
     def _token(self) -> bytes:
         """The first message. The forms of the token take turns: a refusal makes the next line try the other."""

@@ -59,6 +59,34 @@ def test_a_half_open_line_is_given_up_and_made_again(
     server.line(2).call("GET", "/ping")
 
 
+def test_a_server_that_compares_the_token_with_many_and_reads_nothing_meanwhile_is_waited_for(
+    server: StandIn, link: Link, start: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.comparing = threading.Event()
+    start(link.port, heartbeat=0.1)
+    wait_until(lambda: server.first_messages, "the token is there")
+    link.freeze()  # it answers no ping either
+    assert not threading.Event().wait(1.0)  # ten heartbeats
+    server.comparing.set()
+    link.thaw()
+
+    assert server.line().call("GET", "/ping").status == 200
+    assert len(server.upgrades) == 1 and "gone silent" not in caplog.text
+
+
+def test_a_line_that_is_silent_before_its_first_request_is_given_up_in_the_end(
+    server: StandIn, link: Link, start: Starter, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.comparing = threading.Event()
+    edge = start(link.port, heartbeat=0.1, welcome=0.5)
+    wait_until(lambda: server.first_messages, "the token is there")
+    link.freeze()
+    said(caplog, "gone silent")
+    server.comparing.set()
+    link.thaw()
+    wait_until(lambda: edge.state is State.SERVING, "the next line serves")
+
+
 def test_a_line_that_is_cut_in_the_middle_of_a_request_answers_it_never_and_the_next_line_works(
     server: StandIn, link: Link, start: Starter, service: ToyService
 ) -> None:
