@@ -48,7 +48,7 @@ class TextFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return _clean(f"{stamp} {record.levelname.lower():<7} {_room(record)}: {_one_line(text)}")
+        return f"{stamp} {record.levelname.lower():<7} {_room(record)}: {_one_line(_clean(text))}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -59,11 +59,11 @@ class JsonFormatter(logging.Formatter):
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": _room(record),
-            "message": record.getMessage(),
+            "message": _clean(record.getMessage()),  # before JSON escapes what it finds in a secret
         }
         if record.exc_info:
-            entry["trace"] = self.formatException(record.exc_info)
-        return _clean(json.dumps(entry))
+            entry["trace"] = _clean(self.formatException(record.exc_info))
+        return json.dumps(entry)
 
 
 def _room(record: logging.LogRecord) -> str:

@@ -58,14 +58,16 @@ def test_lines_below_the_level_are_not_written() -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_hidden_text_never_appears_neither_in_the_message_nor_in_a_trace(form: str) -> None:
+@pytest.mark.parametrize("secret", ["agt-very-secret", 'agt-"very"-secret', "agt-very\\secret"])
+def test_a_hidden_text_never_appears_neither_in_the_message_nor_in_a_trace(form: str, secret: str) -> None:
     out = lines(form)
-    log.hide(["agt-very-secret"])
+    log.hide([secret])
 
     try:
-        raise RuntimeError("token agt-very-secret")
+        raise RuntimeError(f"token {secret}")
     except RuntimeError:
-        logging.getLogger("dockpal_agent").exception("with %s", "agt-very-secret")
+        logging.getLogger("dockpal_agent").exception("with %s", secret)
 
-    assert "agt-very-secret" not in out.getvalue()
-    assert "***" in out.getvalue()
+    written = out.getvalue()
+    assert "very" not in written
+    assert "with ***" in written and "token ***" in written
