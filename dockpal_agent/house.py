@@ -26,6 +26,7 @@ from dockpal_agent.apps.recover import Recover
 from dockpal_agent.apps.schedule import Schedule
 from dockpal_agent.apps.switch import Switch
 from dockpal_agent.apps.updates import BY_HAND, Updates
+from dockpal_agent.apps.wallclock import WallClock
 from dockpal_agent.compose.apply import converge
 from dockpal_agent.compose.deployment import Parts as DeployParts
 from dockpal_agent.compose.deploys import Deploys
@@ -181,7 +182,8 @@ def _app_room(config: Config, docker: _Docker) -> _AppRoom:
         cleanup=config.auto_update_cleanup,
     )
     updates = Updates(parts, apps.find, at_once=config.auto_update_concurrency)
-    schedule = Schedule(apps, updates, checks, choices, records, update_feed, config)
+    local = WallClock(docker.engine).local
+    schedule = Schedule(apps, updates, checks, choices, records, update_feed, config, local=local)
     return _AppRoom(
         deploys=deploys,
         checks=checks,

@@ -58,6 +58,7 @@ class Schedule:
         config: Config,
         *,
         now: Callable[[], float] = time.time,
+        local: Callable[[float], time.struct_time] = time.localtime,
     ) -> None:
         self._apps: Final = apps
         self._updates: Final = updates
@@ -67,6 +68,7 @@ class Schedule:
         self._feed: Final = feed
         self._config: Final = config
         self._now: Final = now
+        self._local: Final = local  # the host's clock on the wall at a moment
 
     def after_round(self) -> None:
         """Begin what is due. Never raises for what Docker or an app's labels can bring about."""
@@ -137,14 +139,16 @@ class Schedule:
 
     def _outside_window(self, app: App) -> Optional[tuple[ErrorCode, str]]:
         """Why not, where a window of one of its containers is shut: where they differ, all must be open."""
-        now = self._now()
         for text in dict.fromkeys(self._labels(app, member).get(WINDOW, "") for member in app.members):
             window = read_window(text)
-            if window is not None and not window.is_open(now):
-                clock = time.strftime("%H:%M", time.localtime(now))
+            if window is None:
+                if text.strip():
+                    log.warning("app %s: %s=%s is no window like 02:00-05:00; any time will do", app.name, WINDOW, text)
+                continue
+            local = self._local(self._now())
+            if not window.is_open(local):
+                clock = time.strftime("%H:%M", local)
                 return ErrorCode.SKIPPED_WINDOW, f"outside the window {window} (it is {clock} on this host)"
-            if window is None and text.strip():
-                log.warning("app %s: %s=%s is no window like 02:00-05:00; any time will do", app.name, WINDOW, text)
         return None
 
     def _labels(self, app: App, member: Member) -> Mapping[str, str]:

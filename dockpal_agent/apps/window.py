@@ -29,9 +29,8 @@ class Window:
     start: int
     end: int
 
-    def is_open(self, moment: float) -> bool:
-        """Whether `moment` (unix seconds) is in it."""
-        local = time.localtime(moment)
+    def is_open(self, local: time.struct_time) -> bool:
+        """Whether this time of the host's clock is in it."""
         now = local.tm_hour * 60 + local.tm_min
         if self.start <= self.end:
             return self.start <= now < self.end

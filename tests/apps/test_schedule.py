@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -70,8 +70,10 @@ class House:
         self.records = Records(directory / "updates.jsonl", now=lambda: self.now)
         self.feed = UpdateFeed(now=lambda: self.now)
         self.view = self.feed.open()
+        self.local: Callable[[float], time.struct_time] = time.localtime
+        known = (self.checks, self.choices, self.records, self.feed, config)
         self.schedule = Schedule(
-            self.apps, self.updates, self.checks, self.choices, self.records, self.feed, config, now=lambda: self.now
+            self.apps, self.updates, *known, now=lambda: self.now, local=lambda moment: self.local(moment)
         )
         self.checks.note_image({"Id": RUNS, "RepoDigests": [f"app@{OLD}", f"other@{OLD}"]})
         self.publish("app:1", NEW)
@@ -280,6 +282,15 @@ def test_outside_a_window_it_is_skipped_and_told(house: House, windows: list[str
     events = house.told()
     assert [event["error_code"] for event in events] == ([] if expected else ["skipped_window"])
     assert all("it is 12:00 on this host" in event["message"] for event in events)
+
+
+def test_a_window_goes_by_the_hosts_clock_not_by_the_agents(house: House) -> None:
+    house.apps.there = [app(labelled({WINDOW: "01:00-02:00"}))]
+    house.local = lambda moment: time.gmtime(moment + 13.5 * HOUR)
+    assert house.round() == [("shop", ["web"])] and house.told() == []
+
+    house.apps.there = [app(labelled({WINDOW: "11:00-13:00"}))]
+    assert house.round() == [] and "it is 01:30 on this host" in house.told()[0]["message"]
 
 
 def test_a_window_says_nothing_where_there_is_nothing_to_update(house: House) -> None:

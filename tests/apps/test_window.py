@@ -29,7 +29,7 @@ def utc(*parts: int) -> float:
 
 def is_open(text: str, moment: float) -> bool:
     window = read_window(text)
-    return window is None or window.is_open(moment)
+    return window is None or window.is_open(time.localtime(moment))
 
 
 @pytest.mark.parametrize(
