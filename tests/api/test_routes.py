@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dockpal_agent.api.errors import STATUS, ApiError
 from dockpal_agent.api.routes import ROUTES
+from dockpal_agent.transport.direct.head import HeadError
 
 README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
 ROWS = set(re.findall(r"^\| ([A-Z]+) \| /agent(/\S*) \|", README, re.MULTILINE))
@@ -13,6 +15,13 @@ ROWS = set(re.findall(r"^\| ([A-Z]+) \| /agent(/\S*) \|", README, re.MULTILINE))
 
 def test_every_route_stands_in_the_readme_and_nothing_else_does() -> None:
     assert {(route.method, route.pattern.replace("*", "")) for route in ROUTES} == ROWS
+
+
+def test_every_status_of_an_error_stands_in_the_readme() -> None:
+    told = {int(number) for number in re.findall(r"\b\d{3}\b", README.partition("with a fitting status")[2][:200])}
+    own = {kind.status for kind in ApiError.__subclasses__() if kind is not HeadError}
+
+    assert {status for _, status in STATUS} | own == told
 
 
 def test_no_two_rows_answer_the_same_call() -> None:
