@@ -21,6 +21,7 @@ from bench import figures
 from bench.agents import Agent, started
 from bench.container import agent_in_container
 from bench.deploys import deploy_ratios
+from bench.exercise import exercise
 from tests.engines.daemon import Daemon
 from tests.engines.images import ensure_busybox
 from tools.pyz import archive, contents
@@ -92,7 +93,7 @@ def _measure_running(shown: dict[str, float], agent: Agent, daemon: Daemon, cont
     shown["host stats"] = figures.host_stats(agent) * 1e3
     shown["stats polled every 2.5 s"] = figures.polled_stats(agent, one) * 1e3
     shown["50 stats at once, new connections"] = figures.fifty_stats(agent, containers) * 1e3
-    for line in figures.exercise(agent.port, one, f"{PREFIX}-app"):
+    for line in exercise(agent.port, one, f"{PREFIX}-app"):
         print(f"  not done: {line}", file=sys.stderr)
     shown["idle CPU, 50 containers"] = figures.idle_cpu(agent)
     shown["RSS after all of this"] = agent.memory() / 2**20
@@ -110,9 +111,9 @@ def measure_container(column: Column, pyz: Path, daemon: Daemon, container: str)
     The second container counts: the first one is charged for the image's files that it reads into the page cache.
     """
     with agent_in_container(pyz, f"{PREFIX}-agent", daemon) as place:
-        figures.exercise(place.port, container, f"{PREFIX}-app")
+        exercise(place.port, container, f"{PREFIX}-app")
     with agent_in_container(pyz, f"{PREFIX}-agent", daemon) as place:
-        figures.exercise(place.port, container, f"{PREFIX}-app")
+        exercise(place.port, container, f"{PREFIX}-app")
         column.shown["docker stats, idle, all was used"] = place.memory_when_idle() / 2**20
 
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Optional
+from typing import Any, Final, Union
 
 from tests.engines.registry import free_port
 
@@ -34,13 +34,14 @@ class Client:
         context.verify_mode = ssl.CERT_NONE
         self._connection = http.client.HTTPSConnection("127.0.0.1", port, context=context, timeout=timeout)
 
-    def call(self, method: str, path: str, body: Optional[dict[str, Any]] = None) -> tuple[int, bytes]:
-        """(status, body) of one call with the token."""
+    def call(
+        self, method: str, path: str, body: Union[dict[str, Any], bytes, None] = None, content_type: str = ""
+    ) -> tuple[int, bytes]:
+        """(status, body) of one call with the token; a dict goes as JSON."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
+        data = json.dumps(body).encode() if isinstance(body, dict) else body
+        if data is not None:
+            headers["Content-Type"] = content_type or "application/json"
         self._connection.request(method, path, data, headers)
         answer = self._connection.getresponse()
         return answer.status, answer.read()

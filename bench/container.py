@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Optional
 
 from bench.agents import TOKEN, Client
 from tests.engines.daemon import Daemon, wait_for
@@ -58,23 +58,25 @@ def build_image(pyz: Path, reference: str) -> None:
 
 
 @contextlib.contextmanager
-def agent_in_container(pyz: Path, name: str, daemon: Daemon, **options: Any) -> Iterator[AgentContainer]:
+def agent_in_container(
+    pyz: Path, name: str, daemon: Daemon, *, data: Optional[Path] = None, **options: Any
+) -> Iterator[AgentContainer]:
     """Build the image and run it in direct mode on the engine's own socket; container and image go at the end.
 
-    `options` are further fields of ContainerCreate.
+    `data` is mounted under its own path, as the data directory. `options` are further fields of ContainerCreate; those
+    of HostConfig are added to ours.
     """
     reference = f"dockpal-test/agent:{name}"
     build_image(pyz, reference)
     port = free_port()
-    config: dict[str, Any] = {
-        "Env": ["DOCKPAL_MODE=direct", f"DOCKPAL_TOKEN={TOKEN}"],
-        "ExposedPorts": {"9273/tcp": {}},
-        "HostConfig": {
-            "Binds": [f"{daemon.socket}:/var/run/docker.sock"],
-            "PortBindings": {"9273/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]},
-        },
-        **options,
-    }
+    environment = ["DOCKPAL_MODE=direct", f"DOCKPAL_TOKEN={TOKEN}"]
+    binds = [f"{daemon.socket}:/var/run/docker.sock"]
+    if data is not None:
+        environment.append(f"DOCKPAL_DATA_DIR={data}")
+        binds.append(f"{data}:{data}")
+    ports = {"9273/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}
+    config: dict[str, Any] = {"Env": environment, "ExposedPorts": {"9273/tcp": {}}, **options}
+    config["HostConfig"] = {"Binds": binds, "PortBindings": ports, **options.get("HostConfig", {})}
     container_id = ""
     try:
         container_id = daemon.run(reference, name=name, **config)

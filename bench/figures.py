@@ -10,19 +10,14 @@ import statistics
 import time
 from typing import Any, Callable, Final
 
-from bench.agents import TOKEN, Agent, Client
+from bench.agents import Agent, Client
 from tests.engines.daemon import Daemon
 
-__all__ = ["cold_list_ratio", "exercise", "fifty_stats", "host_stats", "idle_cpu", "new_ping", "polled_stats", "ratio"]
+__all__ = ["cold_list_ratio", "fifty_stats", "host_stats", "idle_cpu", "new_ping", "polled_stats", "ratio"]
 
 ROUNDS: Final = 40  # calls of each kind for a median
 POLL: Final = 2.5  # seconds between two polls of a container's stats, as the Server does it
 IDLE: Final = 20.0  # seconds over which idle processor time is counted
-
-COMPOSE: Final = """\
-services:
-  web: {image: "dockpal-test/busybox:latest", command: ["sleep", "1000"], stop_grace_period: 0s}
-"""
 
 
 class _Raw:
@@ -118,39 +113,3 @@ def idle_cpu(agent: Agent) -> float:
     before = agent.cpu_seconds()
     time.sleep(IDLE)
     return (agent.cpu_seconds() - before) / IDLE * 100
-
-
-def exercise(port: int, container: str, project: str) -> list[str]:
-    """Use every kind of call once, a deploy and both streams too; the calls that did not answer 200."""
-    client = Client(port)
-    at = f"/agent/docker/containers/{container}"
-    gets = ["/agent/ping", "/agent/host/info", "/agent/host/stats", "/agent/docker/containers", at, f"{at}/stats"]
-    gets += ["/agent/docker/images", "/agent/docker/files?path=/&container=" + container, "/agent/docker/apps"]
-    calls: list[tuple[str, str, Any]] = [("GET", path, None) for path in gets]
-    calls += [("POST", "/agent/docker/deploy/compose", {"name": project, "compose_yaml": COMPOSE})]
-    calls += [("POST", f"{at}/restart?timeout=0", None)]
-    calls += [("POST", "/agent/docker/compose/remove", {"name": project})]
-    failed = []
-    for method, path, body in calls:
-        status, answer = client.call(method, path, body)
-        if status != 200:
-            failed.append(f"{method} {path}: {status} {answer[:120]!r}")
-    client.close()
-    for stream in ("logs", "stats/ws"):
-        _look_at(port, f"{at}/{stream}")
-    return failed
-
-
-def _look_at(port: int, path: str) -> None:
-    """Open a stream, wait a little for a message, and leave."""
-    import websocket
-
-    viewer = websocket.create_connection(
-        f"wss://127.0.0.1:{port}{path}?token={TOKEN}", sslopt={"cert_reqs": 0, "check_hostname": False}, timeout=5
-    )
-    try:
-        viewer.recv()
-    except websocket.WebSocketTimeoutException:
-        pass  # a quiet log
-    finally:
-        viewer.close(timeout=1)
