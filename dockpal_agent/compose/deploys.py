@@ -246,7 +246,7 @@ class Deploys:
                 raise
             removed = Removed()
         left = self.stored.remove(project)
-        log.info("project %s: removed; %d things are left in its folder", project, len(left))
+        log.info("project %s: removed%s", project, f"; left in its folder: {len(left)}" if left else "")
         _told(self._on_removed, project)
         return removed, left
 

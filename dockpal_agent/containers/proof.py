@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dockpal_agent.containers.evidence import exit_of, last_check
+from dockpal_agent.containers.evidence import exit_of, last_check, last_output
 from dockpal_agent.engine import Engine, NotFound, containers
 
 __all__ = ["NotProven", "Proof", "prove"]
@@ -52,11 +52,11 @@ def _verdict(engine: Engine, found: Mapping[str, Any], proof: Proof, age: float)
     """Whether it is proven; False while that is open. Docker counts restarts from each start by hand on."""
     state = found.get("State") or {}
     if found.get("RestartCount") or state.get("Restarting"):
-        raise NotProven(f"the new container ended and was restarted {exit_of(state)}")
+        raise NotProven(f"the new container ended and was restarted {exit_of(state)}{_output(engine, found)}")
     if not state.get("Running"):
         if proof.one_shot and state.get("ExitCode") == 0:
             return True
-        raise NotProven(f"the new container ended {exit_of(state)}")
+        raise NotProven(f"the new container ended {exit_of(state)}{_output(engine, found)}")
     health = (state.get("Health") or {}).get("Status") or "none"
     if health == "unhealthy":
         raise NotProven(f"the new container is unhealthy{last_check(state)}")
@@ -69,6 +69,10 @@ def _verdict(engine: Engine, found: Mapping[str, Any], proof: Proof, age: float)
     if proof.starting_passes:
         return True
     raise NotProven(f"the new container has not become healthy within {proof.health:g} s{last_check(state)}")
+
+
+def _output(engine: Engine, found: Mapping[str, Any]) -> str:
+    return last_output(engine, str(found.get("Id") or ""))
 
 
 def _first_check(engine: Engine, found: Mapping[str, Any]) -> float:

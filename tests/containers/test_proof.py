@@ -38,12 +38,14 @@ def seen(health: Optional[str] = None, interval: float = 1.0, restarts: int = 0,
     if health is not None:
         found["Health"] = {"Status": health, "Log": [{"ExitCode": 1, "Output": "no answer\n"}]}
     check = {"Interval": int(interval * 1e9)} if health is not None else None
-    return {"State": found, "RestartCount": restarts, "Config": {"Healthcheck": check}}
+    return {"Id": "id", "State": found, "RestartCount": restarts, "Config": {"Healthcheck": check}}
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, and a container's output, which is Docker's to tell."""
     clock = Clock()
+    monkeypatch.setattr(proof, "last_output", lambda engine, container_id: f"; its last output: bye of {container_id}")
     monkeypatch.setattr(proof, "time", clock)
     return clock
 
@@ -84,11 +86,11 @@ def test_a_job_that_ends_well_passes_where_that_is_meant(monkeypatch: pytest.Mon
 
 def failures() -> Iterator[tuple[str, Proof, tuple[tuple[float, Any], ...], str]]:
     usual = Proof()
-    yield "ends", usual, ((0, seen()), (1, seen(Running=False, ExitCode=3))), r"ended \(exit code 3\)"
+    yield "ends", usual, ((0, seen()), (1, seen(Running=False, ExitCode=3))), r"ended \(exit code 3\); its last output: bye of id$"
     yield "ends well", usual, ((0, seen(Running=False, ExitCode=0)),), r"ended \(exit code 0\)"
     yield "a job fails", Proof(one_shot=True), ((0, seen(Running=False, ExitCode=1)),), r"exit code 1"
     yield "memory", usual, ((0, seen(Running=False, ExitCode=137, OOMKilled=True)),), "137, out of memory"
-    yield "restarts", usual, ((0, seen()), (1, seen(restarts=1, ExitCode=2))), "was restarted"
+    yield "restarts", usual, ((0, seen()), (1, seen(restarts=1, ExitCode=2))), r"restarted \(exit code 2\); .*: bye of id$"
     yield "restarting", usual, ((0, seen(Restarting=True, ExitCode=2)),), "was restarted"
     yield "unhealthy", usual, ((0, seen("starting")), (5, seen("unhealthy"))), "unhealthy: .* ended with 1, no answer"
     yield "vanishes", usual, ((0, seen()), (1, NotFound("gone", 404))), "removed itself"

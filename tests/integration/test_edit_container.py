@@ -343,7 +343,7 @@ def test_they_all_come_back_when_one_of_them_fails(caller: Caller, made: Made, u
         "fragile",
         "sh",
         "-c",
-        "[ -e /state/once ] && exit 5; touch /state/once; sleep 1000",
+        "[ -e /state/once ] && echo was here before >&2 && exit 5; touch /state/once; sleep 1000",
         HostConfig={"NetworkMode": f"container:{vpn_id}", "Binds": [f"{unique}-state:/state"]},
     )
     ids = {name: made.inspect(name)["Id"] for name in (vpn, app)}
@@ -352,6 +352,7 @@ def test_they_all_come_back_when_one_of_them_fails(caller: Caller, made: Made, u
 
     assert status == 409
     assert f"container {fragile}" in answer["error"]
+    assert "ended (exit code 5); its last output: was here before;" in answer["error"]
     assert {name: made.inspect(name)["Id"] for name in (vpn, app)} == ids
     assert all(made.inspect(name)["State"]["Running"] for name in (vpn, app))
 
