@@ -99,7 +99,7 @@ class _Direct:
                 certificate = Certificate.load_or_create(config.tls_cert_dir)
             except (CertificateError, OSError) as error:
                 raise StartFailed(str(error)) from error
-            log.info("certificate: sha256 %s", certificate.fingerprint)
+            log.info("certificate: sha256 %s", certificate.printed)
         else:
             log.warning("DOCKPAL_DIRECT_TLS=false: the token and everything else goes over the network unencrypted")
         self._listen = config.direct_listen

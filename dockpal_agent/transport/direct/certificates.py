@@ -97,6 +97,12 @@ class Certificate:
             log.warning("certificate: %s is past its end, and not ours to renew", directory / CERTIFICATE)
         return certificate
 
+    @property
+    def printed(self) -> str:
+        """The fingerprint as openssl, browsers and the command `fingerprint` print it."""
+        digest = self.fingerprint.upper()
+        return ":".join(digest[index : index + 2] for index in range(0, len(digest), 2))
+
     def serve(self, context: ssl.SSLContext) -> None:
         """Make `context` present this certificate. Raises CertificateError when it and its key cannot be used."""
         try:

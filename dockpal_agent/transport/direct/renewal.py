@@ -61,7 +61,7 @@ class Renewal:
             if found.fingerprint != self.certificate.fingerprint:
                 self.context = server_context(found)
                 self.certificate = found
-                log.info("certificate: now %s", found.fingerprint)
+                log.info("certificate: now sha256 %s", found.printed)
             self._told = ""
         except CertificateError as error:
             if str(error) != self._told:

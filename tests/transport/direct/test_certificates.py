@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dockpal_agent.probe import fingerprint
 from dockpal_agent.transport.direct import certificates, issuing
 from dockpal_agent.transport.direct.certificates import Certificate, CertificateError
 from dockpal_agent.transport.direct.renewal import Renewal, server_context
@@ -52,6 +53,13 @@ def presented(context: ssl.SSLContext) -> bytes:
     shown = client.getpeercert(binary_form=True)
     assert shown is not None
     return shown
+
+
+def test_its_fingerprint_reads_everywhere_as_openssl_prints_it(directory: Path) -> None:
+    certificate = Certificate.load_or_create(directory, names=["host-1"])
+    said = openssl("x509", "-in", str(directory / "agent.crt"), "-noout", "-fingerprint", "-sha256").strip()
+
+    assert said.partition("=")[2] == certificate.printed == fingerprint(directory)
 
 
 def test_a_missing_certificate_is_made_for_p_256_and_a_year(directory: Path) -> None:
