@@ -2,7 +2,8 @@
 # Installs agent.pyz as a systemd service, or brings an installed one up to date; run it as often as you like, as root:
 #   DOCKPAL_MODE=direct DOCKPAL_TOKEN=<token> systemd/install.sh [path of agent.pyz]
 #   DOCKPAL_MODE=edge DOCKPAL_EDGE_SERVER=wss://… DOCKPAL_TOKEN=<token> systemd/install.sh [path of agent.pyz]
-# Settings live in /etc/dockpal-agent/agent.env (0600) and are written only where that file is missing.
+# Settings live in /etc/dockpal-agent/agent.env (0600). Where that file is missing, every DOCKPAL_* variable goes into it;
+# where it is there, it stays as it is.
 # DESTDIR=<folder> installs below that folder and touches no user and no service.
 set -eu
 
@@ -18,9 +19,19 @@ data=$DESTDIR/opt/dockpal-agent
 
 fail() { echo "install.sh: $*" >&2; exit 1; }
 
+# A value as systemd reads it in an EnvironmentFile (systemd.exec(5)): in quotes where it has more than plain characters.
+quoted() {
+    case $1 in
+        *[!A-Za-z0-9_.,:/@%+=-]*) printf '"%s"' "$(printf %s "$1" | sed 's/[\\"`$]/\\&/g')" ;;
+        *) printf %s "$1" ;;
+    esac
+}
+
 [ -n "$file" ] && [ -f "$file" ] || fail "no agent.pyz found; give its path (python3 build.py makes dist/agent.pyz)"
 [ -n "$DESTDIR" ] || [ "$(id -u)" = 0 ] || fail "run it as root"
-python3 -I -S "$file" version >/dev/null || fail "python3 cannot run $file; Python 3.9 or newer is needed"
+python=python3
+[ -n "$DESTDIR" ] || python=/usr/bin/python3 # the one that the service is started with
+"$python" -I -S "$file" version >/dev/null || fail "$python cannot run $file; Python 3.9 or newer is needed"
 command -v openssl >/dev/null || fail "the openssl program is missing (direct mode makes its certificate with it)"
 if [ -f "$file.sha256" ]; then
     (cd "$(dirname "$file")" && sha256sum --quiet -c "$(basename "$file").sha256") || fail "$file is damaged"
@@ -41,16 +52,20 @@ chmod 0755 "$library/.agent.pyz.new"
 mv -f "$library/.agent.pyz.new" "$library/agent.pyz"
 
 if [ ! -f "$settings" ]; then
-    [ -n "${DOCKPAL_MODE:-}" ] && [ -n "${DOCKPAL_TOKEN:-}" ] ||
-        fail "set DOCKPAL_MODE (direct or edge) and DOCKPAL_TOKEN for the first installation"
+    [ -n "${DOCKPAL_MODE:-}" ] && [ -n "${DOCKPAL_TOKEN:-}${DOCKPAL_TOKEN_FILE:-}" ] ||
+        fail "set DOCKPAL_MODE (direct or edge) and DOCKPAL_TOKEN (or DOCKPAL_TOKEN_FILE) for the first installation"
+    [ "$DOCKPAL_MODE" != edge ] || [ -n "${DOCKPAL_EDGE_SERVER:-}${DOCKPAL_SERVER:-}" ] ||
+        fail "set DOCKPAL_EDGE_SERVER, which edge mode needs"
     (
         umask 077
-        for name in DOCKPAL_MODE DOCKPAL_TOKEN DOCKPAL_EDGE_SERVER DOCKPAL_DIRECT_LISTEN DOCKPAL_LOG_LEVEL; do
+        for name in $(env | sed -n 's/^\(DOCKPAL_[A-Z_]*\)=.*/\1/p' | sort); do
             eval "value=\${$name:-}"
-            [ -z "$value" ] || printf '%s=%s\n' "$name" "$value"
+            [ -z "$value" ] || printf '%s=%s\n' "$name" "$(quoted "$value")"
         done >"$settings.new"
         mv "$settings.new" "$settings"
     )
+elif [ -n "${DOCKPAL_MODE:-}${DOCKPAL_TOKEN:-}" ]; then
+    echo "install.sh: $settings stays as it is; to change a setting, edit it and run this again"
 fi
 
 cp "$here/dockpal-agent.service" "$DESTDIR/etc/systemd/system/dockpal-agent.service"

@@ -48,6 +48,34 @@ def test_installing_twice_changes_the_file_and_keeps_the_settings(tmp_path: Path
     assert (root / "usr/local/lib/dockpal-agent/agent.pyz").read_text().endswith("# newer\n")
     assert (root / "etc/systemd/system/dockpal-agent.service").read_text() == UNIT.read_text()
 
+    assert "agent.env stays as it is" in again.stdout
+
+
+def test_every_setting_that_is_given_is_installed_as_systemd_reads_it(tmp_path: Path, pyz: Path) -> None:
+    given = {
+        "DOCKPAL_MODE": "edge",
+        "DOCKPAL_SERVER": "wss://dockpal.example.com:3012/api/agent/connect",
+        "DOCKPAL_TOKEN_FILE": "/etc/dockpal-agent/to ken",
+        "DOCKPAL_TOKEN": "a\"b\\c$d`e#f'g",  # not both, in truth; any printable character may be in one
+        "DOCKPAL_LOG_FORMAT": "",
+    }
+    done = _install(tmp_path / "root", pyz, **given)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "root/etc/dockpal-agent/agent.env").read_text().splitlines() == [
+        "DOCKPAL_MODE=edge",
+        "DOCKPAL_SERVER=wss://dockpal.example.com:3012/api/agent/connect",
+        'DOCKPAL_TOKEN="a\\"b\\\\c\\$d\\`e#f\'g"',
+        'DOCKPAL_TOKEN_FILE="/etc/dockpal-agent/to ken"',
+    ]
+
+
+def test_edge_mode_without_an_address_is_not_installed(tmp_path: Path, pyz: Path) -> None:
+    refused = _install(tmp_path / "root", pyz, DOCKPAL_MODE="edge", DOCKPAL_TOKEN="secret")
+
+    assert refused.returncode == 1
+    assert "DOCKPAL_EDGE_SERVER" in refused.stderr
+
 
 def test_a_first_installation_without_a_token_says_what_is_missing(tmp_path: Path, pyz: Path) -> None:
     refused = _install(tmp_path / "root", pyz, DOCKPAL_MODE="direct")

@@ -86,11 +86,21 @@ def test_a_job_that_ends_well_passes_where_that_is_meant(monkeypatch: pytest.Mon
 
 def failures() -> Iterator[tuple[str, Proof, tuple[tuple[float, Any], ...], str]]:
     usual = Proof()
-    yield "ends", usual, ((0, seen()), (1, seen(Running=False, ExitCode=3))), r"ended \(exit code 3\); its last output: bye of id$"
+    yield (
+        "ends",
+        usual,
+        ((0, seen()), (1, seen(Running=False, ExitCode=3))),
+        r"ended \(exit code 3\); its last output: bye of id$",
+    )
     yield "ends well", usual, ((0, seen(Running=False, ExitCode=0)),), r"ended \(exit code 0\)"
     yield "a job fails", Proof(one_shot=True), ((0, seen(Running=False, ExitCode=1)),), r"exit code 1"
     yield "memory", usual, ((0, seen(Running=False, ExitCode=137, OOMKilled=True)),), "137, out of memory"
-    yield "restarts", usual, ((0, seen()), (1, seen(restarts=1, ExitCode=2))), r"restarted \(exit code 2\); .*: bye of id$"
+    yield (
+        "restarts",
+        usual,
+        ((0, seen()), (1, seen(restarts=1, ExitCode=2))),
+        r"restarted \(exit code 2\); .*: bye of id$",
+    )
     yield "restarting", usual, ((0, seen(Restarting=True, ExitCode=2)),), "was restarted"
     yield "unhealthy", usual, ((0, seen("starting")), (5, seen("unhealthy"))), "unhealthy: .* ended with 1, no answer"
     yield "vanishes", usual, ((0, seen()), (1, NotFound("gone", 404))), "removed itself"
