@@ -8,12 +8,20 @@ from pathlib import Path
 from dockpal_agent.api.errors import STATUS, ApiError
 from dockpal_agent.api.routes import ROUTES
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 ROWS = set(re.findall(r"^\| ([A-Z]+) \| /agent(/\S*) \|", README, re.MULTILINE))
 
 
 def test_every_route_stands_in_the_readme_and_nothing_else_does() -> None:
     assert {(route.method, route.pattern.replace("*", "")) for route in ROUTES} == ROWS
+
+
+def test_the_readme_leads_to_every_page_there_is() -> None:
+    pages = {f"docs/{path.name}" for path in DOCS.glob("*.md")}
+
+    assert pages <= set(re.findall(r"\]\((docs/[a-z]+\.md)\)", README))
 
 
 def test_every_status_of_an_error_stands_in_the_readme() -> None:
