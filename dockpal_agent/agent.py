@@ -129,6 +129,7 @@ def _tokens_now() -> tuple[str, ...]:
 
 def _edge(config: Config, service: Service[Agent]) -> Transport:
     """The line out to the Server."""
+    from dockpal_agent.transport.edge.address import Address
     from dockpal_agent.transport.edge.line import EdgeLine, EdgeSettings
 
     settings = EdgeSettings(
@@ -143,6 +144,9 @@ def _edge(config: Config, service: Service[Agent]) -> Transport:
         tokens_now=_tokens_now,
     )
     try:
+        address = Address.parse(config.edge_server)
+        if not address.secure:
+            log.warning("%s: the token and everything else goes over the network unencrypted", address.base)
         return EdgeLine(service, settings)
     except (ValueError, OSError) as error:
         raise StartFailed(f"edge mode: {error}") from error

@@ -64,6 +64,7 @@ def test_the_line_of_the_ssh_installers_container_serves_and_ends_in_order(tmp_p
             log = process.stderr.read()
         assert TOKEN not in log and DOUBLED not in log
         assert "Traceback" not in log
+        assert log.count(f"ws://127.0.0.1:{server.port}: the token and everything else goes") == 1
 
 
 def test_a_token_file_is_read_again_and_what_it_holds_is_hidden(
