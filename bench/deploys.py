@@ -79,15 +79,17 @@ def _up(command: list[str], more: list[str], file: Path, daemon: Daemon) -> Call
 
     def up(project: str) -> None:
         whole = [*command, "-f", str(file), "-p", project, "up", *more]
-        subprocess.run(
+        ended = subprocess.run(
             whole,
             env=environment,
             cwd=file.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=LIMIT,
-            check=True,
         )
+        if ended.returncode:
+            words = ended.stderr[-500:].decode("utf-8", "replace")
+            raise RuntimeError(f"{' '.join(whole)} ended with {ended.returncode}: {words}")
 
     return up
 
