@@ -16,7 +16,9 @@ __all__ = ["AT_ONCE", "Lanes", "QueueFull", "Stopping", "Work"]
 
 log = logging.getLogger(__name__)
 
-AT_ONCE: Final = 4  # pieces of work, of all projects together
+# Pieces of work, of all projects together. Most of them wait: for a pull, a health check, an update's gate. All sixteen
+# updates that there can be (eight by hand, eight by themselves) must leave room for a stop of another project.
+AT_ONCE: Final = 24
 PER_PROJECT: Final = 8  # running and waiting
 IN_ALL: Final = 64
 

@@ -7,9 +7,11 @@ from typing import Any, Callable
 
 import pytest
 
+from dockpal_agent.apps.updates import BY_HAND
 from dockpal_agent.compose.lanes import Lanes, QueueFull, Stopping, Work
 
 BOUND = 20.0
+MOST_BY_THEMSELVES = 8  # of DOCKPAL_AUTO_UPDATE_CONCURRENCY
 
 
 def work(project: str, key: str, deed: Callable[[], Any] = lambda: None) -> Work:
@@ -54,6 +56,18 @@ def test_as_many_run_at_once_as_may_and_those_of_one_project_never() -> None:
     for each in every:
         each.wait(BOUND)
     assert max(most) == 2 and len(most) == 9
+
+
+def test_a_project_can_be_stopped_while_as_many_updates_watch_as_there_can_be() -> None:
+    lanes, gate = Lanes(), threading.Event()
+    watching = BY_HAND + MOST_BY_THEMSELVES
+    updates = [lanes.submit(work(f"app{number}", "update", lambda: gate.wait(BOUND))) for number in range(watching)]
+
+    assert lanes.submit(work("other", "stop", lambda: "stopped")).wait(BOUND) == "stopped"
+
+    assert not any(update.ended for update in updates)
+    gate.set()
+    assert lanes.close(BOUND)
 
 
 def test_what_fails_is_raised_for_all_who_joined_and_the_next_goes_on() -> None:
