@@ -12,75 +12,17 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Callable, Final
 
 from dockpal_agent.compose.child import read_project
+from dockpal_agent.compose.chosen import request_of
 from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge, ComposeUnsupported, Problem
-from dockpal_agent.compose.limits import LARGEST_FILE, check_size
-from dockpal_agent.compose.project import Project, ReadRequest, TextFile
+from dockpal_agent.compose.project import Project
 
-__all__ = ["COMMANDS", "FAILED", "WRONG_FILE", "main", "project_of", "request_of"]
+__all__ = ["COMMANDS", "FAILED", "WRONG_FILE", "main", "project_of"]
 
 FAILED: Final = 1
 WRONG_FILE: Final = 2
-FILE_NAMES: Final = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-OVERRIDE_NAMES: Final = (
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-)
-
-
-def request_of(options: argparse.Namespace, environment: Mapping[str, str]) -> ReadRequest:
-    """What the command line asks to read. Raises ComposeInvalid, ComposeTooLarge."""
-    variables = dict(environment)
-    paths = [Path(path) for path in options.file or _files_of(variables)] or _found_files()
-    folder = Path(options.project_directory or ("." if str(paths[0]) == "-" else paths[0].parent)).absolute()
-    env_files = [Path(path) for path in options.env_file or ()] or [p for p in (folder / ".env",) if p.is_file()]
-    return ReadRequest(
-        files=tuple(_text_file(path) for path in paths),
-        working_dir=os.path.normpath(folder),
-        project_name=options.project_name or "",
-        strict_name=True,
-        variables=variables,
-        env_files=tuple(_text_file(path) for path in env_files),
-        profiles=tuple(options.profile) if options.profile else None,
-        from_disk=True,
-    )
-
-
-def _files_of(variables: Mapping[str, str]) -> list[str]:
-    separator = variables.get("COMPOSE_PATH_SEPARATOR") or os.pathsep
-    return [path for path in variables.get("COMPOSE_FILE", "").split(separator) if path]
-
-
-def _found_files() -> list[Path]:
-    """The Compose file of this folder or of one above it, and its override."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        found = [folder / name for name in FILE_NAMES if (folder / name).is_file()]
-        if found:
-            return found[:1] + [folder / name for name in OVERRIDE_NAMES if (folder / name).is_file()][:1]
-    raise ComposeInvalid([Problem("no configuration file provided: not found")])
-
-
-def _text_file(path: Path) -> TextFile:
-    name = "-" if str(path) == "-" else os.path.normpath(path.absolute())
-    try:
-        if name == "-":
-            content = sys.stdin.buffer.read(LARGEST_FILE + 1)
-        else:
-            with path.open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
-        check_size(len(content), name)
-        return TextFile(name, content.decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise ComposeInvalid([Problem(f"failed to parse {name}: yaml: the file is not UTF-8", file=name)]) from None
-    except OSError as error:
-        words = f"open {name}: {(error.strerror or str(error)).lower()}"
-        raise ComposeInvalid([Problem(words, file=name)]) from None
 
 
 def project_of(options: argparse.Namespace) -> Project:

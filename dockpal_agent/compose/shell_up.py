@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable
 
 from dockpal_agent.compose.apply import converge
+from dockpal_agent.compose.chosen import env_files_of
 from dockpal_agent.compose.errors import ComposeUnsupported
 from dockpal_agent.compose.hostpaths import HostPaths
 from dockpal_agent.compose.observe import observe
@@ -81,7 +82,7 @@ def _options(arguments: argparse.Namespace, project: Project, at: Shell, paths: 
         wait=getattr(arguments, "wait", False),
         display_name=arguments.project_name or project.name,
         compose_path=project.config_files[0] if project.config_files else "",
-        environment_files=tuple(os.path.abspath(path) for path in arguments.env_file or ()),
+        environment_files=tuple(map(str, env_files_of(arguments, os.environ))),
         host_paths=paths if paths.contained else None,
         own=at.own,
     )

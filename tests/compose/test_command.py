@@ -19,7 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     (home / "compose.yml").write_text(SERVICE)
     monkeypatch.chdir(home)
-    for name in ("TAG", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"):
+    for name in ("TAG", "COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES"):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -60,10 +60,58 @@ def test_variables_come_from_the_shell_then_from_the_env_file(
     (folder / "other.env").write_text("TAG=other\n")
 
     images = [config(capsys), config(capsys, "--env-file", "other.env")]
+    monkeypatch.setenv("COMPOSE_ENV_FILES", "other.env,last.env")
+    (folder / "last.env").write_text("TAG=last\n")
+    images.append(config(capsys))
     monkeypatch.setenv("TAG", "shell")
     images.append(config(capsys))
 
-    assert [model["services"]["web"]["image"] for model in images] == ["app:dotenv", "app:other", "app:shell"]
+    found = [model["services"]["web"]["image"] for model in images]
+    assert found == ["app:dotenv", "app:other", "app:last", "app:shell"]
+
+
+def test_the_dot_env_where_one_works_names_the_files_and_wins_over_the_one_beside_them(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "stack").mkdir()
+    (folder / "stack" / "base.yml").write_text("services: {web: {image: 'app:${TAG}', hostname: '${NAME}'}}\n")
+    (folder / "stack" / "more.yml").write_text("services: {db: {image: db, profiles: [extra]}}\n")
+    (folder / "stack" / ".env").write_text("TAG=stack\nNAME=${SAID}\n")
+    lines = ("TAG=here", "SAID=said", "COMPOSE_FILE=stack/base.yml:stack/more.yml", "COMPOSE_PROFILES=extra")
+    (folder / ".env").write_text("\n".join(lines))
+
+    model = config(capsys)
+
+    assert model["name"] == "stack"
+    assert set(model["services"]) == {"web", "db"}
+    assert (model["services"]["web"]["image"], model["services"]["web"]["hostname"]) == ("app:here", "said")
+    assert config(capsys, "-f", "stack/base.yml")["services"]["web"]["image"] == "app:stack"
+
+
+def test_a_file_is_looked_for_in_the_project_directory(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / ".env").write_text("TAG=there\n")
+    monkeypatch.chdir(folder.parent)
+
+    model = config(capsys, "--project-directory", folder.name)
+
+    assert (model["name"], model["services"]["web"]["image"]) == ("mystack", "app:there")
+
+
+def test_a_folder_come_to_by_a_link_has_the_links_name_and_path(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = folder.parent / "link"
+    link.symlink_to(folder)
+    monkeypatch.chdir(link)
+    monkeypatch.setenv("PWD", str(link))
+    linked = config(capsys)
+    monkeypatch.setenv("PWD", str(folder.parent))
+    elsewhere = config(capsys)
+
+    found = [(model["name"], model["services"]["web"]["volumes"][0]["source"]) for model in (linked, elsewhere)]
+    assert found == [("link", f"{link}/data"), ("mystack", f"{folder}/data")]
 
 
 def test_options_stand_before_or_after_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
