@@ -21,7 +21,7 @@ def run_ps(arguments: argparse.Namespace) -> int:
     """Print the project's containers."""
     name = project_name(arguments)
     with shell() as at:
-        found = [seen for seen in list_project(at.engine, name) if arguments.all or seen.state == "running"]
+        found = [seen for seen in list_project(at.engine, name) if arguments.all or seen.running]
     if arguments.format == "json":
         json.dump([_as_json(seen) for seen in found], sys.stdout, indent=2)
         print()
