@@ -15,7 +15,7 @@ from dockpal_agent.compose.labels import ORIGINAL_PROJECT, SHIPPED, content_hash
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.project import Project, ReadRequest, TextFile
-from dockpal_agent.compose.stored import Stored
+from dockpal_agent.compose.stored import Stored, texts_beside
 from dockpal_agent.compose.unsupported import ignored, unsupported
 from dockpal_agent.engine import Engine, containers
 
@@ -105,7 +105,7 @@ def prepare(
         host_paths=host_paths,
     )
     mounted = host_files(project)
-    files = {name: text for name, text in (request.files or {}).items() if _is_mounted(f"{folder}/{name}", mounted)}
+    files = {name: text for name, text in texts_beside(request).items() if _is_mounted(f"{folder}/{name}", mounted)}
     readable = tuple(files)
     # Compose does not look into files that are mounted: a change of one that was sent here must still be seen.
     shipped = {(SHIPPED, f"{folder}/{name}"): text for name, text in files.items()}
@@ -115,7 +115,7 @@ def prepare(
 
 def read_request(request: DeployRequest, stored: Stored, folder: str) -> ReadRequest:
     """What the reading needs of a complete request; `folder` is the project's on the host. Raises StoredFailed."""
-    texts = {**stored.mentioned(request), **(request.files or {})}
+    texts = {**stored.mentioned(request), **texts_beside(request)}
     env = () if request.env_file is None else (TextFile(f"{folder}/{ENV_FILE}", request.env_file),)
     return ReadRequest(
         files=(TextFile(f"{folder}/{COMPOSE_FILE}", request.compose),),

@@ -22,7 +22,7 @@ from dockpal_agent.compose.dotenv import dotenv
 from dockpal_agent.compose.names import normalise_project_name
 from dockpal_agent.compose.projectfolder import ProjectFolder
 
-__all__ = ["NotOurFile", "Pending", "Stored", "StoredFailed"]
+__all__ = ["NotOurFile", "Pending", "Stored", "StoredFailed", "texts_beside"]
 
 log = logging.getLogger(__name__)
 
@@ -127,16 +127,20 @@ class Stored:
     def mentioned(self, request: DeployRequest) -> dict[str, str]:
         """Files that lie in the folder, that the Compose file may name, and that were not sent: text by relative path.
 
-        What only looks like a file's name is no harm: the reading asks for what it needs.
+        What only looks like a file's name is no harm: the reading asks for what it needs. A file that this deploy is
+        going to remove is not there any more. Raises StoredFailed.
         """
         folder = self._folder(request.name)
+        with _said("read", folder):
+            stale = _stale(folder, self._request(folder, CURRENT), request)
+        left_out = {*texts_beside(request), *stale}
         words = {word.rstrip(":") for word in _WORD.findall(request.compose)}
-        names = (_plain(word) for word in words)
+        names = {_plain(word) for word in words} - {"", *left_out}
         found: dict[str, str] = {}
         size = 0
-        for name in sorted({name for name in names if name})[:MOST_MENTIONED]:
+        for name in sorted(names)[:MOST_MENTIONED]:
             with contextlib.suppress(OSError):
-                text = None if name in (request.files or ()) else _text(folder.read(name, LARGEST_MENTIONED))
+                text = _text(folder.read(name, LARGEST_MENTIONED))
                 if text is not None and size + len(text) <= MENTIONED_IN_ALL:
                     found[name] = text
                     size += len(text)
@@ -301,12 +305,18 @@ def _request_of(value: Mapping[str, Any]) -> DeployRequest:
     )
 
 
+def texts_beside(request: DeployRequest) -> dict[str, str]:
+    """What a deploy writes beside its Compose file, by relative path: `.env`, and what was shipped along."""
+    shipped = dict(request.files or {})
+    if request.env or request.env_file is not None:
+        return {ENV_FILE: dotenv(request.env_file, request.env), **shipped}
+    return shipped
+
+
 def _rendered(request: DeployRequest, readable: set[str]) -> dict[str, tuple[str, int]]:
     """(text, mode) of every file of a deploy. Containers need to read, and sometimes run, what they mount."""
     files = {COMPOSE_FILE: (request.compose, 0o600)}
-    if request.env or request.env_file is not None:
-        files[ENV_FILE] = (dotenv(request.env_file, request.env), 0o600)
-    for name, text in (request.files or {}).items():
+    for name, text in texts_beside(request).items():
         mode = 0o600 if name not in readable else 0o755 if text.startswith("#!") else 0o644
         files[name] = (text, mode)
     return files

@@ -14,7 +14,9 @@ from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.deployevents import NoSuchDeploy
 from dockpal_agent.compose.errors import ComposeInvalid, ComposeUneditable, ComposeUnsupported
 from dockpal_agent.compose.hostpaths import HostPaths
+from dockpal_agent.compose.labels import content_hash
 from dockpal_agent.compose.lanes import AT_ONCE, QueueFull, Stopping
+from dockpal_agent.compose.locks import LockFailed
 from dockpal_agent.compose.options import DONE, ERROR, Progress, Report
 from dockpal_agent.compose.prepare import NameClash, NoHostPath
 from dockpal_agent.compose.stored import StoredFailed
@@ -73,6 +75,39 @@ def test_converge_gets_the_hosts_path_of_the_folder_and_the_names_as_the_user_wr
     assert project.services["web"]["volumes"][0]["source"] == "/srv/agent/compose/myapp/data"
     assert (options.display_name, options.pull, options.api) == ("My.App", "always", True)
     assert options.compose_path == "/srv/agent/compose/myapp/docker-compose.yml"
+
+
+def test_a_service_whose_env_file_is_dot_env_gets_what_this_deploy_brings_and_not_that_of_the_one_before(
+    engine: Engine, tmp_path: Path
+) -> None:
+    compose = yaml(env_file="[.env, more.env]")
+    converge = FakeConverge()
+    with house(engine, tmp_path, converge) as deploys:
+        for number in ("1", "2"):
+            more = {"more.env": f"MORE={number}\n"}
+            deploys.start(request(compose=compose, env={"A": number}, env_file="B=b\n", files=more)).wait(BOUND)
+        with pytest.raises(ComposeInvalid, match=r"env file \S+/\.env not found"):
+            deploys.start(request(compose=compose)).wait(BOUND)
+        with pytest.raises(ComposeInvalid, match=r"env file \S+/more\.env not found"):
+            deploys.start(request(compose=compose, env={"A": "3"}, files={})).wait(BOUND)
+
+    found = [project.services["web"]["environment"] for project, _ in converge.asked]
+    assert found == [{"A": number, "B": "b", "MORE": number} for number in ("1", "2")]
+    assert (tmp_path / "compose" / "app" / ".env").read_text() == "B=b\n# Variables of the deploy\nA=2\n"
+
+
+def test_a_dot_env_that_a_container_mounts_can_be_read_there_and_a_new_text_makes_it_anew(
+    engine: Engine, tmp_path: Path
+) -> None:
+    compose = yaml(volumes="['./.env:/app/.env:ro']")
+    converge = FakeConverge()
+    with house(engine, tmp_path, converge) as deploys:
+        for number in ("1", "2"):
+            deploys.start(request(compose=compose, env={"A": number})).wait(BOUND)
+
+    assert (tmp_path / "compose" / "app" / ".env").stat().st_mode & 0o777 == 0o644
+    one, two = (content_hash(project, "web") for project, _ in converge.asked)
+    assert "" != one != two != ""
 
 
 def test_where_no_mount_shows_the_folder_a_relative_bind_is_refused_with_the_mount_to_add(
