@@ -11,6 +11,7 @@ __all__ = [
     "LARGEST_MODEL",
     "MOST_ALIASED_NODES",
     "MOST_ALIASED_TEXT",
+    "MOST_CONTAINERS",
     "MOST_LEVELS",
     "MOST_SERVICES",
     "READING_SECONDS",
@@ -21,6 +22,7 @@ __all__ = [
 LARGEST_FILE: Final = 512 * 1024  # bytes of one file, and of all files of a project together
 LARGEST_MODEL: Final = 16 * 1024 * 1024  # bytes of the model as JSON; only aliases or variables can make it so large
 MOST_SERVICES: Final = 1000  # keys below `services`, or any other top-level key
+MOST_CONTAINERS: Final = 1000  # of a project, all replicas together
 MOST_LEVELS: Final = 100  # of nesting, aliases put in
 MOST_ALIASED_NODES: Final = 100_000  # nodes that aliases repeat, as in compose-go
 MOST_ALIASED_TEXT: Final = 4 * 1024 * 1024  # characters that aliases repeat

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from dockpal_agent.compose.errors import Problem
+from dockpal_agent.compose.limits import MOST_CONTAINERS
 from dockpal_agent.compose.project import Entry, Project
 
 __all__ = ["REFUSED_ATTRIBUTES", "ignored", "unsupported"]
@@ -30,7 +31,18 @@ def unsupported(project: Project) -> list[Problem]:
     for kind in ("configs", "secrets"):
         for key, entry in getattr(project, kind).items():
             found.extend(_of_file(kind, key, entry))
-    return found
+    return [*found, *_too_many(project)]
+
+
+def _too_many(project: Project) -> Iterator[Problem]:
+    """A slip of the finger in `scale` must not fill the agent's memory, nor the host."""
+    counts = {name: project.replicas(name) for name in project.services}
+    if sum(counts.values()) > MOST_CONTAINERS:
+        most = max(counts, key=lambda name: counts[name])
+        yield Problem(
+            f"services.{most}: {counts[most]} replicas are too many: a project may have {MOST_CONTAINERS} containers",
+            ("services", most, "scale" if "scale" in project.services[most] else "deploy"),
+        )
 
 
 def _of_service(name: str, entry: Entry) -> Iterator[Problem]:

@@ -155,6 +155,7 @@ HOSTILE = {
     "more than the largest file": ("#" * (600 << 10) + "\nservices: {web: {image: x}}\n", (413,)),
     "10 MB": ("#" * (10 << 20), (413,)),
     "10,000 services": (many_services(), (413,)),
+    "a trillion replicas": ("services: {a: {image: x, scale: 1000000000000}}", (400,)),
     "a cycle": ("services: {a: {image: x, depends_on: [b]}, b: {image: x, depends_on: [a]}}", (400,)),
     "100,000 levels": ("services: " + "[" * 100_000, (400, 413)),
     "a NUL": ("services: {web: {image: x\0}}", (400,)),

@@ -147,6 +147,14 @@ def test_what_is_not_supported_is_read_and_refused_by_name(attribute: str) -> No
             "services: {a: {image: x, configs: [c]}}\nconfigs: {c: {content: x, template_driver: golang}}",
             "configs.c.template_driver is not supported: it is for swarms",
         ),
+        (
+            "services: {a: {image: x}, b: {image: x, scale: 1000}}",
+            "services.b: 1000 replicas are too many: a project may have 1000 containers",
+        ),
+        (
+            "services: {a: {image: x, deploy: {replicas: 1000000000000}}}",
+            "services.a: 1000000000000 replicas are too many: a project may have 1000 containers",
+        ),
     ],
 )
 def test_what_needs_sources_windows_or_a_swarm_is_refused(text: str, words: str) -> None:
