@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 MOST_SHOWN: Final = 50  # problems in one message; the rest is counted
+LONGEST_SHOWN: Final = 2000  # characters of one of them
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,16 @@ class ComposeInvalid(ComposeError):
     def __init__(self, problems: Sequence[Problem], heading: str = "") -> None:
         self.problems: Final = tuple(problems)
         self.heading: Final = heading
-        lines = [str(problem) for problem in self.problems[:MOST_SHOWN]]
+        lines = [_shown(problem) for problem in self.problems[:MOST_SHOWN]]
         if len(self.problems) > MOST_SHOWN:
             lines.append(f"and {len(self.problems) - MOST_SHOWN} more")
         super().__init__("\n".join([heading, *lines] if heading else lines))
+
+
+def _shown(problem: Problem) -> str:
+    """Its text, its middle left out where the file's own words in it are endless."""
+    text, half = str(problem), LONGEST_SHOWN // 2
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:half]} … {text[-half:]}"
 
 
 class ComposeUnsupported(ComposeError):
@@ -97,16 +104,20 @@ class Findings:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[str] = []
+        self._noted: set[Problem] = set()
+        self._warned: set[str] = set()
 
     def problem(self, message: str, path: Path = (), *, file: str = "", line: Optional[int] = None) -> None:
         """Note a problem, once; raise_if_any() reports it."""
         problem = Problem(message, path, file, line)
-        if problem not in self.problems:
+        if problem not in self._noted:
+            self._noted.add(problem)
             self.problems.append(problem)
 
     def warn(self, message: str) -> None:
         """Note a warning, once."""
-        if message not in self.warnings:
+        if message not in self._warned:
+            self._warned.add(message)
             self.warnings.append(message)
 
     def raise_if_any(self, heading: str = "") -> None:

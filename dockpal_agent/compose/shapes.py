@@ -15,6 +15,7 @@ from dockpal_agent.compose.tree import Path, Timestamp, Value
 
 __all__ = ["Fault", "Items", "Keys", "Kinds", "Object", "OneOf", "Shape", "named", "text"]
 
+MOST_HINTS: Final = 20  # unknown keys for which a known one is looked for that is meant
 _NAME: Final = re.compile(r"[a-zA-Z0-9._-]+", re.ASCII)
 _KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -161,7 +162,7 @@ class Object:
 
 def _not_allowed(unknown: list[str], known: Mapping[str, Shape]) -> str:
     listed = ", ".join(f"'{key}'" for key in sorted(unknown))
-    near = [match for key in unknown for match in _near(key, known)]
+    near = [match for key in unknown[:MOST_HINTS] for match in _near(key, known)]
     hint = f" (did you mean {', '.join(repr(match) for match in near)}?)" if near else ""
     return f"additional properties {listed} not allowed{hint}"
 

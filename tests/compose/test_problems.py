@@ -134,3 +134,16 @@ def test_warnings_tell_what_is_set_aside() -> None:
         f"{FOLDER}/compose.yml",
         "services[a].command",
     ]
+
+
+def test_however_much_is_wrong_and_however_long_it_is_the_message_is_short() -> None:
+    volumes = ", ".join(f"v{number}:/{number}" for number in range(20_000))
+    keys = ", ".join(f"key{number}: 1" for number in range(20_000))
+    for text in (
+        f"services: {{a: {{image: x, volumes: [{volumes}]}}}}",
+        f"services: {{a: {{image: x, {keys}}}}}",
+        f"services: {{a: {{image: x, mem_limit: '{'9' * 100_000}g'}}}}",
+    ):
+        with pytest.raises(ComposeInvalid) as refusal:
+            read(text)
+        assert len(str(refusal.value)) < 10_000
