@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from dockpal_agent.containers.journal import JournalFailed
 from dockpal_agent.storage import make_private_directory
 
-__all__ = ["Locked", "ProjectLocks"]
+__all__ = ["LockFailed", "Locked", "ProjectLocks"]
 
 WAIT: Final = 900.0  # seconds for the other one to end
 LOOK_EVERY: Final = 0.1  # seconds; flock has no time limit of its own
@@ -24,6 +25,10 @@ LOOK_EVERY: Final = 0.1  # seconds; flock has no time limit of its own
 
 class Locked(Exception):
     """Another process changes the project, and has not ended in time."""
+
+
+class LockFailed(JournalFailed):
+    """The disk does not take a lock's file: it is full, or can only be read."""
 
 
 class ProjectLocks:
@@ -43,9 +48,13 @@ class ProjectLocks:
 
     @contextlib.contextmanager
     def held(self, project: str, stop: threading.Event, within: float = WAIT) -> Iterator[None]:
-        """Hold a project's lock within the block. Raises Locked, when `stop` is set too; OSError."""
-        make_private_directory(self._directory)
-        descriptor = os.open(self._directory / f"{project}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Hold a project's lock within the block. Raises Locked, when `stop` is set too; LockFailed."""
+        file = self._directory / f"{project}.lock"
+        try:
+            make_private_directory(self._directory)
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise LockFailed(f"project {project} cannot be locked: {file}: {error.strerror or error}") from error
         try:
             until = time.monotonic() + within
             while not _taken(descriptor):

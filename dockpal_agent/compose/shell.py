@@ -89,7 +89,7 @@ class Shell:
 
     @contextlib.contextmanager
     def alone(self, project: str) -> Iterator[None]:
-        """No other shell, and not the agent, changes the project within the block. Raises Locked."""
+        """No other shell, and not the agent, changes the project within the block. Raises Locked, LockFailed."""
         with self.locks.held(project, threading.Event(), LOCK_WAIT):
             yield
 

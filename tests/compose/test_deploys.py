@@ -169,6 +169,20 @@ def test_a_deploy_that_fails_leaves_the_files_of_the_one_before(engine: Engine, 
     assert (folder / "c" / "web.conf").read_text() == "one" and not (folder / "new").exists()
 
 
+def test_where_the_disk_takes_no_lock_nothing_is_begun_and_it_is_said_why(engine: Engine, tmp_path: Path) -> None:
+    converge = FakeConverge()
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "locks").write_text("a file where the folder should be made")
+    with house(engine, tmp_path, converge) as deploys:
+        deploy = deploys.start(request())
+        with pytest.raises(LockFailed):
+            deploy.wait(BOUND)
+        (*_, last) = events_of(deploys.view(deploy.deploy_id))
+    assert last[:2] == ("parse", "error")
+    assert "project app cannot be locked" in last[2] and "Not a directory" in last[2]
+    assert converge.asked == []
+
+
 def test_the_same_deploy_joins_the_one_that_runs_and_another_waits_for_it(engine: Engine, tmp_path: Path) -> None:
     released = threading.Event()
     converge = FakeConverge(held(released))
