@@ -58,6 +58,7 @@ def run(config: Config, warnings: Sequence[str]) -> int:
                 allocator.give_back()
             log.info("stopping")
             ending.begin()
+            service.agent.deploys.part()
             transport.stop(GRACE)
     except StartFailed as failure:
         log.error("the agent cannot start: %s", failure)

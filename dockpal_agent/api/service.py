@@ -23,14 +23,14 @@ class Service(Generic[A]):
     def __init__(self, router: Router[A], guard: Guard, agent: A) -> None:
         self._router: Final = router
         self._guard: Final = guard
-        self._agent: Final = agent
+        self.agent: Final = agent
 
     def answer(self, request: Request, *, trusted: bool = False) -> Response:
         """Serve one request. `trusted` is for a transport that has authenticated its peer itself (the line)."""
         try:
             match = self._match(request, trusted)
             _check_content(match)
-            return match.route.handler(self._agent, match.request)
+            return match.route.handler(self.agent, match.request)
         except Exception as error:  # noqa: BLE001 - the boundary of a request: whatever a handler raises becomes its answer
             return self.failure(error)
 

@@ -34,6 +34,7 @@ MOST_VIEWERS: Final = 128
 LONGEST_MESSAGE: Final = 24_000  # bytes as JSON; the Server's limit for a whole message is 32,768
 BURST: Final = 40  # events at once; the Server buffers 50 and drops what does not fit
 PER_SECOND: Final = 50.0  # events after that
+PART_POLL: Final = 0.02  # seconds between two looks whether all viewers have left
 
 _ID: Final = re.compile(r"deploy-[0-9a-f]{16}")
 
@@ -58,6 +59,7 @@ class DeployRecord:
         self._path: Final = path
         self._changed: Final = threading.Condition()  # guards all below
         self._events: Final = events
+        self._parting: Optional[tuple[int, Event]] = None  # after how many events viewers are left, and with which word
         self._file: Optional[IO[str]] = None
         self._on_disk = True
         self._ended = _is_end(events[-1]) if events else False
@@ -79,12 +81,7 @@ class DeployRecord:
 
     def say(self, step: str, message: str, status: str = RUNNING) -> None:
         """Tell an event. After the last one, and past the cap, what is merely under way is dropped. Never raises."""
-        event = {
-            "step": step,
-            "message": _fitting(message),
-            "status": status,
-            "time": time.strftime("%H:%M:%S"),
-        }
+        event = _event(step, message, status)
         with self._changed:
             if self._ended or (len(self._events) >= MOST_EVENTS and not _is_end(event)):
                 return
@@ -107,10 +104,21 @@ class DeployRecord:
             except OSError as error:
                 self._lose(error)
 
+    def part(self, message: str) -> None:
+        """Leave the viewers of a deploy that goes on: this error is the last that they hear. It is kept nowhere."""
+        with self._changed:
+            if not self._ended and self._parting is None:
+                self._parting = len(self._events), _event("create", message, ERROR)
+                self._changed.notify_all()
+
     def after(self, seen: int, timeout: float, stop: threading.Event) -> tuple[Optional[Event], bool]:
         """(event number `seen`, None when it is not there in time; whether all are seen and no more will come)."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self._events) > seen or self._ended or stop.is_set(), timeout)
+            self._changed.wait_for(
+                lambda: len(self._events) > seen or self._ended or self._parting or stop.is_set(), timeout
+            )
+            if self._parting is not None and seen >= self._parting[0]:
+                return (self._parting[1], False) if seen == self._parting[0] else (None, True)
             if seen < len(self._events):
                 return self._events[seen], False
             return None, self._ended
@@ -162,6 +170,7 @@ class DeployRecords:
         self._running: dict[str, DeployRecord] = {}
         self._interrupted: list[DeployRecord] = []
         self._viewers = 0
+        self._parting = ""
 
     def new(self, project: str, name: str) -> DeployRecord:
         """The record of a deploy that begins; what is too old is removed."""
@@ -222,7 +231,21 @@ class DeployRecords:
             if self._viewers >= self._most_viewers:
                 raise TooManyViewers(f"{self._viewers} viewers watch deploys already; try again later")
             self._viewers += 1
+            parting = self._parting
+        if parting:
+            record.part(parting)
         return View(record, self._left)
+
+    def part(self, message: str, within: float) -> None:
+        """Tell the viewers of deploys that go on that nothing more is told, and wait until they have heard it."""
+        with self._lock:
+            self._parting = message
+            running = [*self._running.values()]
+        for record in running:
+            record.part(message)
+        until = time.monotonic() + within
+        while self._viewers and time.monotonic() < until:
+            time.sleep(PART_POLL)
 
     def purge(self) -> None:
         """Remove the records whose day is over, and the oldest past the cap."""
@@ -325,6 +348,10 @@ class View:
             self._closed.set()
         self._left()
         self._record.wake()
+
+
+def _event(step: str, message: str, status: str) -> Event:
+    return {"step": step, "message": _fitting(message), "status": status, "time": time.strftime("%H:%M:%S")}
 
 
 def _is_end(event: Event) -> bool:

@@ -53,6 +53,10 @@ SETTLE_WITHIN: Final = 600.0  # seconds for the files of one project
 FINISHED: Final = "deployed; the agent ended meanwhile, and finished this when it started again"
 PUT_BACK: Final = "the containers and files of before the deploy are back"
 UNDONE: Final = f"the agent ended during this deploy; {PUT_BACK}: deploy again"
+PARTING: Final = (
+    "the agent is being stopped before this deploy has ended; it finishes it, or undoes it, when it runs again"
+)
+PART_WITHIN: Final = 1.0  # seconds; Docker gives the whole agent 10 to end
 NOT_BEGUN: Final = "the agent ended before this deploy had changed anything: deploy again"
 
 
@@ -70,11 +74,20 @@ class Deploy:
 
 
 class _DeployWork(Work):
-    """A deploy in its project's queue."""
+    """A deploy in its project's queue. `over` is called when it will not be begun although the agent goes on."""
 
-    def __init__(self, request: DeployRequest, record: DeployRecord, deed: Callable[[], Any]) -> None:
+    def __init__(
+        self, request: DeployRequest, record: DeployRecord, deed: Callable[[], Any], over: Callable[[Exception], None]
+    ) -> None:
         super().__init__(request.project, request.digest, f"deploy of {request.project}", deed)
         self.deploy_id: Final = record.deploy_id
+        self._over: Final = over
+
+    def give_up(self, reason: Exception) -> None:
+        """As Work; what waits when the agent ends is told at its next start."""
+        if not isinstance(reason, Stopping):
+            self._over(reason)
+        super().give_up(reason)
 
 
 class Deploys:
@@ -110,6 +123,12 @@ class Deploys:
         self._records.interrupted()
         self._settler.start()
 
+    def part(self) -> None:
+        """The agent is about to end, and its viewers are going to be left: who watches a deploy that has not ended must
+        not take the end of the stream for success (protocol 4).
+        """
+        self._records.part(PARTING, PART_WITHIN)
+
     def close(self, within: float) -> bool:
         """Begin nothing any more, wait so many seconds for what runs; whether all has ended.
 
@@ -130,7 +149,12 @@ class Deploys:
         record = self._records.new(request.project, request.name)
         if self._lanes.busy(request.project):
             record.say("parse", f"waiting for the change of project {request.project} that is under way")
-        work = _DeployWork(request, record, lambda: self._deploy(request, record))
+
+        def over(reason: Exception) -> None:
+            record.say("parse", str(reason), ERROR)
+            self._records.release(record)
+
+        work = _DeployWork(request, record, lambda: self._deploy(request, record), over)
         try:
             taken = self._lanes.submit(work)
         except (QueueFull, Stopping):

@@ -87,6 +87,30 @@ def test_a_viewer_waits_for_what_comes_and_leaves_at_once_when_closed(records: D
     thread.join(10)
 
 
+def test_viewers_of_a_deploy_that_outlives_the_agent_hear_an_error_last_and_its_record_stays_open(
+    records: DeployRecords, tmp_path: Path
+) -> None:
+    goes_on, ended = records.new("app", "app"), records.new("done", "done")
+    goes_on.say("parse", "reading")
+    ended.say("complete", "done", "done")
+    views = [records.open(record.deploy_id) for record in (goes_on, ended)]
+    told: list[list[tuple[str, str, str]]] = [[], []]
+    watching = [threading.Thread(target=lambda n=n: told[n].extend(events_of(views[n]))) for n in (0, 1)]
+    for thread in watching:
+        thread.start()
+
+    records.part("the agent is being stopped", 20.0)
+
+    for thread in watching:
+        thread.join(20.0)
+    goes_on.say("write", "saving")
+    assert told[0] == [("parse", "running", "reading"), ("create", "error", "the agent is being stopped")]
+    assert told[1] == [("complete", "done", "done")]
+    assert events_of(records.open(goes_on.deploy_id)) == told[0]
+    kept = (tmp_path / "deploys" / f"{goes_on.deploy_id}.jsonl").read_text()
+    assert "saving" in kept and "is being stopped" not in kept
+
+
 def test_viewers_have_a_cap_and_one_who_leaves_makes_room(tmp_path: Path) -> None:
     records = DeployRecords(tmp_path, most_viewers=1)
     record = records.new("app", "app")

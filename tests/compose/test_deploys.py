@@ -321,6 +321,22 @@ def test_killed_in_a_deploy_the_files_follow_what_docker_holds(
     assert told[-1][:2] == (("complete", "done") if stands else ("create", "error"))
 
 
+def test_where_no_thread_can_be_had_for_a_deploy_its_viewers_hear_it(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with house(engine, tmp_path, FakeConverge()) as deploys:
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            deploy = deploys.start(request())
+        with pytest.raises(QueueFull):
+            deploy.wait(BOUND)
+        (*_, last) = events_of(deploys.view(deploy.deploy_id))
+    assert last[1] == "error" and "can't start new thread" in last[2]
+
+
 def test_what_waits_when_the_agent_ends_is_not_begun_and_its_viewers_hear_it_at_the_next_start(
     engine: Engine, tmp_path: Path
 ) -> None:

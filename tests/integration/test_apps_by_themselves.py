@@ -36,7 +36,7 @@ def agent(docker_socket: str, tmp_path: Path, registry: Registry) -> Iterator[Ag
         image_check_interval=1.0,
     )
     with house(config) as service:
-        yield service._agent
+        yield service.agent
 
 
 class Heard:

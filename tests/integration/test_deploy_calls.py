@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from tests.engines.daemon import Daemon
+from tests.engines.daemon import Daemon, wait_for
 from tests.engines.registry import Registry
 from tests.integration.deploying import Agent, Event, file_of, ids, running_agent
 
@@ -231,6 +232,29 @@ def test_after_a_restart_a_viewer_gets_all_events_of_before(
         told = agent.events(deploy_id)
     with running_agent(tmp_path, docker_socket) as agent:
         assert agent.events(deploy_id) == told
+
+
+def test_stopped_in_a_deploy_the_agent_tells_its_viewers_an_error_and_undoes_it_when_it_runs_again(
+    docker_socket: str, daemon: Daemon, busybox: str, unique: str, tmp_path: Path
+) -> None:
+    check = "healthcheck: {test: [CMD, 'false'], interval: 1s, start_period: 600s}"
+    compose = file_of(busybox, db=check, web="depends_on: {db: {condition: service_healthy}}")
+    with running_agent(tmp_path, docker_socket) as agent:
+        deploy_id = agent.start(unique, compose)
+        told: list[Event] = []
+        viewer = threading.Thread(target=lambda: told.extend(agent.events(deploy_id)))
+        viewer.start()
+        wait_for(lambda: ids(daemon, unique).get(f"{unique}-db-1", ("", ""))[1] == "running", "the database to run")
+        agent.process.terminate()
+        viewer.join(30)
+        assert (told[-1]["status"], [event["status"] for event in told].count("error")) == ("error", 1)
+        assert "is being stopped" in told[-1]["message"]
+        agent.process.wait(30)
+    with running_agent(tmp_path, docker_socket) as agent:
+        (*before, last) = agent.events(deploy_id)
+        assert last["status"] == "error" and "containers and files of before" in last["message"]
+        assert before[: len(told) - 1] == told[:-1]
+        assert ids(daemon, unique) == {}
 
 
 def test_many_events_reach_a_viewer_that_reads_slowly_and_hold_up_nothing(

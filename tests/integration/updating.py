@@ -103,7 +103,7 @@ def working(
         **settings,
     )
     with house(config) as service:
-        agent: Agent = service._agent
+        agent: Agent = service.agent
         bench = Bench(agent, agent.updates, agent.updates._parts, app)
         view = agent.update_feed.open()
 
