@@ -20,7 +20,7 @@ import build
 from bench import figures
 from bench.agents import Agent, started
 from bench.container import agent_in_container
-from bench.deploys import deploy_ratios
+from bench.deploys import deploy_ratios, slowest_refusal
 from bench.exercise import exercise
 from tests.engines.daemon import Daemon
 from tests.engines.images import ensure_busybox
@@ -49,6 +49,7 @@ BUDGETS: Final[dict[str, tuple[float, str]]] = {
     "20 services unchanged, compose up": (2.0, "x"),
     "20 services first, deploy": (1.5, "x"),
     "20 services first, compose up": (1.5, "x"),
+    "hostile file refused, the slowest": (2000, "ms"),
     "idle CPU, 50 containers": (0.2, "%"),
     "RSS after all of this": (30, "MiB"),  # as ps and docker stats count
     "docker stats, idle, all was used": (20, "MiB"),
@@ -103,6 +104,7 @@ def measure_deploys(column: Column, daemon: Daemon) -> None:
     """Fill in what takes docker compose as its measure."""
     with tempfile.TemporaryDirectory(prefix="dockpal-bench-") as folder, started(column.command, Path(folder)) as agent:
         column.shown.update(deploy_ratios(agent, column.command, daemon, f"{PREFIX}-deploy"))
+        column.shown["hostile file refused, the slowest"] = slowest_refusal(agent) * 1e3
 
 
 def measure_container(column: Column, pyz: Path, daemon: Daemon, container: str) -> None:

@@ -1,8 +1,12 @@
-"""Deploys beside `docker compose up -d` of the same file: twenty services, for the first time and unchanged."""
+"""Deploys beside `docker compose up -d` of the same file: twenty services, for the first time and unchanged.
+
+And how long hostile files take to be refused.
+"""
 
 from __future__ import annotations
 
 import os
+import ssl
 import statistics
 import subprocess
 import tempfile
@@ -12,11 +16,12 @@ from pathlib import Path
 from typing import Callable, Final
 
 from bench.agents import Agent, Client
+from tests.api.test_deploy import HOSTILE
 from tests.engines.daemon import Daemon
 from tests.engines.images import ensure_busybox
 from tools import engines
 
-__all__ = ["deploy_ratios"]
+__all__ = ["deploy_ratios", "slowest_refusal"]
 
 SERVICES: Final = 20
 FIRST_ROUNDS: Final = 3  # first deploys, each of a project that is removed again
@@ -57,6 +62,27 @@ def deploy_ratios(agent: Agent, command: Sequence[str], daemon: Daemon, prefix: 
         "20 services first, deploy": _ratio(first, "api"),
         "20 services first, compose up": _ratio(first, "shell"),
     }
+
+
+def slowest_refusal(agent: Agent) -> float:
+    """Seconds until the slowest of the hostile files is refused, what it takes to send it included."""
+    return max(_refusal(agent, compose, expected) for compose, expected in HOSTILE.values())
+
+
+def _refusal(agent: Agent, compose: str, expected: Sequence[int]) -> float:
+    client = Client(agent.port, LIMIT)
+    begin = time.perf_counter()
+    try:
+        status, answer = client.call("POST", "/agent/docker/deploy/compose", {"name": "hostile", "compose": compose})
+    except (ConnectionError, ssl.SSLError):  # it may hang up on what is too large to be read
+        if 413 not in expected:
+            raise
+    else:
+        if status not in expected:
+            raise RuntimeError(f"{status}: {answer[:300]!r}")
+    finally:
+        client.close()
+    return time.perf_counter() - begin
 
 
 def _file(image: str) -> str:
