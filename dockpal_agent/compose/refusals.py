@@ -95,36 +95,29 @@ def _names_in_use(observed: Observed, decisions: Sequence[Decision]) -> Iterator
 def _ports_taken(project: Project, observed: Observed, decisions: Sequence[Decision]) -> Iterator[str]:
     """Fixed ports of what is to be made or started that another container publishes, and goes on to."""
     leaving = {one.old.id for one in decisions if one.old is not None and one.action in ("recreate", "remove")}
-    wanted: dict[tuple[str, int, str], str] = {}
+    held: dict[tuple[int, str], list[tuple[str, str, str]]] = {}  # (address, id, name) by port and protocol
+    for address, port, protocol, holder, name in observed.published:
+        if holder not in leaving:
+            held.setdefault((port, protocol), []).append((address, holder, name))
+    wanted: dict[tuple[int, str], list[tuple[str, str]]] = {}  # (address, name), in the same way
     for decision in decisions:
         if decision.action not in ("create", "recreate", "start") or decision.service not in project.services:
             continue
+        own_id = decision.old.id if decision.old is not None else ""
         for address, port, protocol in _fixed_ports(project.services[decision.service]):
-            for other, other_port, kind, holder, name in observed.published:
-                mine = decision.old is not None and holder == decision.old.id
-                if (
-                    port == other_port
-                    and protocol == kind
-                    and _meet(address, other)
-                    and holder not in leaving
-                    and not mine
-                ):
+            for other, holder, name in held.get((port, protocol), ()):
+                if holder != own_id and _meet(address, other):
                     yield _allocated(address, port, f"container {name} publishes it")
-            clash = next(
-                (
-                    who
-                    for (other, other_port, kind), who in wanted.items()
-                    if port == other_port and protocol == kind and _meet(address, other) and who != decision.name
-                ),
-                None,
-            )
+            others = wanted.setdefault((port, protocol), [])
+            clash = next((who for other, who in others if who != decision.name and _meet(address, other)), None)
             if clash is not None:
                 yield _allocated(address, port, f"{clash} and {decision.name} both ask for it")
-            wanted[address, port, protocol] = decision.name
+            others.append((address, decision.name))
 
 
 def _allocated(address: str, port: int, why: str) -> str:
-    return f"Bind for {address or '0.0.0.0'}:{port} failed: port is already allocated ({why})"
+    shown = f"[{address}]" if ":" in address else address or "0.0.0.0"
+    return f"Bind for {shown}:{port} failed: port is already allocated ({why})"
 
 
 def _fixed_ports(entry: Entry) -> Iterator[tuple[str, int, str]]:
@@ -136,4 +129,11 @@ def _fixed_ports(entry: Entry) -> Iterator[tuple[str, int, str]]:
 
 
 def _meet(one: str, other: str) -> bool:
-    return one == other or one in ANY or other in ANY
+    """Whether two addresses of the host cannot have one port: "" is all of IPv4 and of IPv6, which are apart."""
+    if one == other:
+        return True
+    return bool(_families(one) & _families(other)) and (one in ANY or other in ANY)
+
+
+def _families(address: str) -> set[int]:
+    return {4, 6} if not address else {6} if ":" in address else {4}
