@@ -142,9 +142,11 @@ def _volume(project: Project, key: str, entry: Entry, observed: Observed, made: 
 
 
 def _without_settings(project: Project, key: str, entry: Entry) -> bool:
-    """A top-level network that says nothing, under its usual name."""
+    """A top-level network that says nothing, under its usual name. Docker's own three are joined only where a file says
+    so: `host` would have all ports of the host, `none` no network, and `bridge` takes no aliases.
+    """
     said = {name for name, value in entry.items() if value} - {"name"}
-    return not said and entry["name"] == f"{project.name}_{key}" and key != "default"
+    return not said and entry["name"] == f"{project.name}_{key}" and key not in ("default", *BUILT_IN)
 
 
 def _is_free(found: Found, project: Project) -> bool:

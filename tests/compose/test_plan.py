@@ -62,3 +62,16 @@ def test_two_services_that_ask_for_one_port_stand_in_each_others_way() -> None:
     found = plan(project, Observed("app", (1, 41), images=IMAGES), Options()).refusal
 
     assert found == "Bind for 127.0.0.1:80 failed: port is already allocated (app-a-1 and app-b-1 both ask for it)"
+
+
+@pytest.mark.parametrize(
+    ("name", "joined"), [("proxy", True), ("bridge", False), ("host", False), ("none", False), ("default", False)]
+)
+def test_a_deploy_joins_a_network_of_the_users_by_its_name_and_none_of_dockers_own(name: str, joined: bool) -> None:
+    project = read(f"services: {{a: {{image: x, networks: [{name}]}}}}\nnetworks: {{{name}: }}")
+    networks = {name: {"Name": name, "Id": "1", "Labels": {}}}
+
+    made = plan(project, Observed("app", (1, 41), networks=networks, images=IMAGES), Options(api=True))
+
+    assert made.networks == {name: name if joined else f"app_{name}"}
+    assert any("it is joined" in warning for warning in made.warnings) is joined
