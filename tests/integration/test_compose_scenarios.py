@@ -5,6 +5,7 @@ All of it against the old engine and the new one; a table of what was found is p
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -357,6 +358,32 @@ def test_a_start_that_docker_refuses_puts_everything_back(stack: Stack) -> None:
         stack.ours()
 
     restored(stack, before)
+
+
+@pytest.mark.parametrize("call", ["create", "stop", "start"])
+def test_a_daemon_that_goes_away_in_the_middle_and_comes_back_finds_everything_put_back(
+    stack: Stack, proxy: FaultProxy, call: str
+) -> None:
+    before = stack.rows()
+    change(stack, 'LEVEL: "1"}', 'LEVEL: "2"}\n    networks: [default, fresh]')
+    change(stack, "volumes: {data: }", "volumes: {data: }\nnetworks: {fresh: }")
+
+    def leave(seen: object) -> None:
+        proxy.stop()
+        threading.Timer(1.0, proxy.start).start()
+
+    path = "/containers/create" if call == "create" else f"/containers/[^/]+/{call}"
+    proxy.after("POST", path, leave, times=1)
+    through = Engine(proxy.socket_path)
+    try:
+        with pytest.raises(ConvergeFailed) as failure:
+            stack.bring_up(Options(proof=0.5), through)
+    finally:
+        through.close()
+
+    assert failure.value.restored, failure.value
+    restored(stack, before)
+    assert stack.daemon.answer("GET", f"/networks/{stack.project}_fresh").status == 404
 
 
 def test_a_container_that_ends_at_once_puts_everything_back_and_says_its_last_words(stack: Stack) -> None:
