@@ -98,6 +98,7 @@ class Run:
         except FAILURES as error:
             raise self._failure(error) from _cause(error)
         except BaseException:
+            self._report(Progress("cleanup", "", "interrupted: undoing what was begun"))
             self._group.undo()
             raise
         for action in self._plan.of("service", "remove"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Callable, Final
 
 __all__ = ["Abandoned", "in_order"]
@@ -49,8 +49,15 @@ def in_order(
     if len(names) == 1:  # nothing is to be done at once
         work(names[0])
     else:
-        with ThreadPoolExecutor(max(1, min(at_once, len(names))), thread_name_prefix=title) as pool:
+        pool = ThreadPoolExecutor(max(1, min(at_once, len(names))), thread_name_prefix=title)
+        try:
             for name in names:
                 ends[name] = pool.submit(work, name)
+            wait(ends.values())
+        except BaseException:  # the one who waits was interrupted: nothing goes on behind its back
+            failed.set()
+            raise
+        finally:
+            pool.shutdown()
     if failures:
         raise failures[0]

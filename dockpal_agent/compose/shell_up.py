@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Callable
@@ -44,6 +45,7 @@ def run_plan(arguments: argparse.Namespace, read: Callable[[], Project]) -> int:
 
 def run_up(arguments: argparse.Namespace, read: Callable[[], Project]) -> int:
     """Bring the project up; all of it, or nothing."""
+    _end_as_by_ctrl_c()
     project = _project(read)
     with shell() as at, at.alone(project.name):
         options = _options(arguments, project, at, at.paths())
@@ -57,6 +59,13 @@ def run_up(arguments: argparse.Namespace, read: Callable[[], Project]) -> int:
         words = f"project {project.name} is up: {count} container{'' if count == 1 else 's'}"
         at.printer.report(Progress("complete", "", words, DONE))
     return 0
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Undo what was begun also where the connection to the host breaks off, or somebody ends the process."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
 
 
 def _project(read: Callable[[], Project]) -> Project:

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -226,6 +227,38 @@ def test_an_agent_that_starts_leaves_alone_what_an_up_is_replacing(
 def _opened(pid: int, path: str) -> bool:
     folder = Path(f"/proc/{pid}/fd")
     return any(os.path.realpath(each) == os.path.realpath(path) for each in folder.iterdir() if os.path.lexists(each))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_up_that_is_interrupted_puts_everything_back(
+    number: signal.Signals, shell: Shell, daemon: Daemon, busybox: str, unique: str
+) -> None:
+    shell.write(file_of(busybox, web="", db=""))
+    shell.run("up")
+    before = ids(daemon, unique)
+    check = "healthcheck: {test: [CMD, 'false'], interval: 1s, start_period: 600s}"
+    shell.write(file_of(busybox, web="depends_on: {db: {condition: service_healthy}}\nhostname: new", db=check))
+    process = subprocess.Popen(
+        shell.command("up"),
+        cwd=shell.folder,
+        env=shell.environment,
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    db = f"{unique}-db-1"
+
+    def new_one_runs() -> bool:
+        found = ids(daemon, unique).get(db)
+        return found is not None and found[0] != before[db][0] and found[1] == "running"
+
+    wait_for(new_one_runs, "the new database to run")
+
+    process.send_signal(number)
+
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted: undoing" in said
+    assert ids(daemon, unique) == before
 
 
 def test_on_a_terminal_progress_replaces_itself(shell: Shell, busybox: str) -> None:
