@@ -129,13 +129,14 @@ def read_request(request: DeployRequest, stored: Stored, folder: str) -> ReadReq
 
 
 def refuse_unmounted(project: Project, here: Path, host_paths: HostPaths, wanted_mount: Path) -> None:
-    """Raises NoHostPath where a file below the project's folder is to be mounted, and the host has no such folder.
+    """Raises NoHostPath where a file below `wanted_mount` is to be mounted, and the host has no such folder.
 
-    Docker would make an empty directory instead. `wanted_mount` is the folder that the agent should have mounted.
+    Docker would make an empty directory instead. `wanted_mount` is the folder that the agent should have mounted, the
+    project's own or one above it: `../shared` is relative, too.
     """
     if host_paths.on_host(str(here)) == project.working_dir:
         return
-    wanted = sorted(path for path in host_files(project) if _below(path, project.working_dir))
+    wanted = sorted(path for path in host_files(project) if _below(path, str(wanted_mount)))
     if wanted:
         names = ", ".join(posixpath.relpath(path, project.working_dir) for path in wanted[:5])
         raise NoHostPath(

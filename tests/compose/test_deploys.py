@@ -110,13 +110,14 @@ def test_a_dot_env_that_a_container_mounts_can_be_read_there_and_a_new_text_make
     assert "" != one != two != ""
 
 
+@pytest.mark.parametrize("source", ["./data", "../shared"])
 def test_where_no_mount_shows_the_folder_a_relative_bind_is_refused_with_the_mount_to_add(
-    engine: Engine, tmp_path: Path
+    source: str, engine: Engine, tmp_path: Path
 ) -> None:
     converge = FakeConverge()
     with house(engine, tmp_path, converge, find_host_paths=lambda: HostPaths()) as deploys:
         with pytest.raises(NoHostPath, match=f"-v {tmp_path}:{tmp_path}"):
-            deploys.start(request(compose=yaml(volumes='["./data:/data"]'))).wait(BOUND)
+            deploys.start(request(compose=yaml(volumes=f'["{source}:/data"]'))).wait(BOUND)
         assert not (tmp_path / "compose" / "app").exists()
         deploys.start(request(compose=yaml(volumes='["data:/data"]') + "volumes: {data: {}}\n")).wait(BOUND)
     assert converge.projects == ["app"]
