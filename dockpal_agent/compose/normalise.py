@@ -49,6 +49,9 @@ def _service(service: Value, lookup: Lookup) -> Value:
         made["pull_policy"] = "missing"
     if not ("provider" in made or "network_mode" in made) and not made.get("networks"):
         made["networks"] = {"default": None}
+    scale, deploy = made.get("scale"), made.get("deploy")
+    if isinstance(scale, int) and scale >= 0 and isinstance(deploy, dict) and deploy.get("replicas") is None:
+        made["deploy"] = {**deploy, "replicas": scale}
     if isinstance(made.get("build"), dict):
         made["build"] = _build(made["build"], lookup)
     if "environment" in made:
