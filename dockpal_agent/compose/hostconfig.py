@@ -5,6 +5,7 @@ Coverage 2; docker compose's pkg/compose/create.go, getCreateConfigs and getDepl
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from dockpal_agent.compose.project import Entry
@@ -51,6 +52,9 @@ _SIZES: Final = {  # texts of bytes in the model
     "shm_size": "ShmSize",
 }
 _SINCE: Final = {"annotations": (1, 43)}
+_CDI: Final = re.compile(  # the name of a device, `vendor.com/class=name`, of the Container Device Interface
+    r"[A-Za-z](?:[\w.-]*[A-Za-z0-9])?/[A-Za-z](?:[\w-]*[A-Za-z0-9])?=[A-Za-z0-9](?:[\w.:-]*[A-Za-z0-9])?", re.ASCII
+)
 _POLICIES: Final = {"any": "always", "none": "no"}
 _DEVICE_RATES: Final = {
     "device_read_bps": "BlkioDeviceReadBps",
@@ -93,11 +97,9 @@ def _nano(cpus: float) -> int:
 
 
 def _capabilities(names: list[str]) -> list[str]:
-    """As Docker's own client sends them: `CAP_NET_ADMIN`, sorted, each once; ALL stands for itself."""
+    """As Docker's own client sends them: `CAP_NET_ADMIN`, sorted, each once; ALL as it is."""
     found = {name.upper() for name in names}
-    if "ALL" in found:
-        return ["ALL"]
-    return sorted(name if name.startswith("CAP_") else f"CAP_{name}" for name in found)
+    return sorted(name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}" for name in found)
 
 
 def _ulimit(name: str, value: Any) -> dict[str, Any]:
@@ -151,12 +153,17 @@ def _devices(entry: Entry) -> dict[str, Any]:
     requests = [_device_request(device, ("gpu",)) for device in entry.get("gpus", ())]
     reserved = entry.get("deploy", {}).get("resources", {}).get("reservations", {}).get("devices", ())
     requests += [_device_request(device, ()) for device in reserved]
-    devices = []
+    devices, by_name = [], []
     for device in entry.get("devices", ()):
         source, target = device.get("source", ""), device.get("target", "")
+        if source == target and _CDI.fullmatch(source):
+            by_name.append(source)
+            continue
         devices.append(
             {"PathOnHost": source, "PathInContainer": target, "CgroupPermissions": device.get("permissions", "")}
         )
+    if by_name:
+        requests.append({"Driver": "cdi", "Count": 0, "DeviceIDs": by_name, "Capabilities": None, "Options": None})
     fields = {"Devices": devices, "DeviceRequests": requests}
     return {name: value for name, value in fields.items() if value}
 
