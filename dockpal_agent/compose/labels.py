@@ -85,7 +85,7 @@ def container_labels(
         VERSION: options.version_label,
         WORKING_DIR: project.working_dir,
         CONFIG_FILES: ",".join(project.config_files),
-        DEPENDS_ON: _depends_on(entry),
+        DEPENDS_ON: _depends_on(project, entry),
     }
     if image_id:
         theirs[IMAGE] = image_id
@@ -131,8 +131,11 @@ def mounted_paths(project: Project, service: str) -> list[str]:
     return [str(path) for path in paths if path]
 
 
-def _depends_on(entry: Entry) -> str:
+def _depends_on(project: Project, entry: Entry) -> str:
+    """What is optional and not active is left out."""
     wanted: Mapping[str, Entry] = entry.get("depends_on", {})
     return ",".join(
-        f"{name}:{need['condition']}:{'true' if need.get('restart') else 'false'}" for name, need in wanted.items()
+        f"{name}:{need['condition']}:{'true' if need.get('restart') else 'false'}"
+        for name, need in wanted.items()
+        if name in project.services
     )

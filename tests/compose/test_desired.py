@@ -32,3 +32,15 @@ def test_capabilities_are_written_as_dockers_client_does() -> None:
     made = host("cap_add: [net_admin, ALL, CAP_CHOWN, NET_ADMIN], cap_drop: [all]")
 
     assert (made["CapAdd"], made["CapDrop"]) == (["ALL", "CAP_CHOWN", "CAP_NET_ADMIN"], ["ALL"])
+
+
+def test_an_optional_dependency_that_is_not_active_is_in_no_label() -> None:
+    needs = "{b: {condition: service_started, required: false}, c: {condition: service_healthy, restart: true}}"
+    project = read(
+        f"services: {{a: {{image: x, depends_on: {needs}}}, b: {{image: x, profiles: [p]}}, c: {{image: x}}}}"
+    )
+    around = Surroundings(Options(), (1, 41), networks={"default": "app_default"}, volumes={}, images={})
+
+    labels = container_request(project, "a", 1, around).body["Labels"]
+
+    assert labels["com.docker.compose.depends_on"] == "c:service_healthy:true"
