@@ -38,6 +38,9 @@ LARGEST_MENTIONED: Final = 64 * 1024  # bytes of such a file
 MENTIONED_IN_ALL: Final = 1 << 20
 
 _WORD: Final = re.compile(r"[^\s\"'\[\]{},]+")
+_WORDS: Final = re.compile(  # a name with blanks: in quotes, or all that follows a key or a dash
+    r"\"([^\"\n]+)\"|'([^'\n]+)'|[:-][ \t]+([^\s\"'#\[\]{},][^#\[\]{},\n]*)"
+)
 
 
 class StoredFailed(Exception):
@@ -135,6 +138,7 @@ class Stored:
             stale = _stale(folder, self._request(folder, CURRENT), request)
         left_out = {*texts_beside(request), *stale}
         words = {word.rstrip(":") for word in _WORD.findall(request.compose)}
+        words |= {"".join(found).strip() for found in _WORDS.findall(request.compose)}
         names = {_plain(word) for word in words} - {"", *left_out}
         found: dict[str, str] = {}
         size = 0

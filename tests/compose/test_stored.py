@@ -201,13 +201,15 @@ def test_files_that_lie_in_the_folder_and_that_the_file_names_are_found_and_no_o
     stored: Stored, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "env").mkdir(parents=True)
-    for name in ("app.env", "env/b.env", "unnamed.env"):
+    for name in ("app.env", "env/b.env", "unnamed.env", "the first.env", "the second.env"):
         (folder / name).write_text(name)
     (tmp_path / "secret").write_text("secret")
     (folder / "linked.env").symlink_to(tmp_path / "secret")
     (folder / "binary").write_bytes(b"\xff")
     compose = "env_file: [./app.env, 'env/b.env', linked.env, ../../secret, binary, /etc/passwd]\nimage: app.env:1\n"
-    assert stored.mentioned(DeployRequest("myapp", compose)) == {"app.env": "app.env", "env/b.env": "env/b.env"}
+    blanks = 'env_file:\n  - ./the first.env  # comment\n  - "the second.env"\n'
+    found = stored.mentioned(DeployRequest("myapp", compose + blanks))
+    assert found == {name: name for name in ("app.env", "env/b.env", "the first.env", "the second.env")}
 
 
 def test_a_record_that_is_broken_is_set_aside_and_the_files_themselves_count(stored: Stored, folder: Path) -> None:
