@@ -85,7 +85,9 @@ def test_up_ps_stop_and_down(shell: Shell, daemon: Daemon, busybox: str, unique:
         (f"{unique}-db-1", "db", "running"),
         (f"{unique}-web-1", "web", "running"),
     ]
+    daemon.call("POST", f"/containers/{unique}-web-1/pause")
     assert f"{unique}-web-1" in shell.run("ps").stdout
+    daemon.call("POST", f"/containers/{unique}-web-1/unpause")
 
     shell.run("stop", "-t", "5")
     assert {state for _, state in ids(daemon, unique).values()} == {"exited"}
