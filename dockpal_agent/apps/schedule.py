@@ -22,7 +22,7 @@ from dockpal_agent.apps.choices import Choices
 from dockpal_agent.apps.feed import UpdateFeed
 from dockpal_agent.apps.listing import Apps, opted_in
 from dockpal_agent.apps.records import Records
-from dockpal_agent.apps.selection import WATCHTOWER
+from dockpal_agent.apps.selection import WATCHTOWER, Due
 from dockpal_agent.apps.stages import ErrorCode
 from dockpal_agent.apps.window import MIN_AGE, WINDOW, read_age, read_window
 from dockpal_agent.config import Config
@@ -40,8 +40,10 @@ class Automatic(Protocol):
     def running(self, project: str) -> bool:
         """Whether an update of this project runs or waits for its turn."""
 
-    def automatic(self, app: App, services: Collection[str]) -> object:
-        """Update these services of the app, when there is room. Never raises."""
+    def automatic(self, app: App, services: Collection[str], due: Due) -> object:
+        """Update these services of the app, when there is room. Where it has to wait for that, `due` says of the app as
+        it is by then which are still to be updated. Never raises.
+        """
 
 
 class Schedule:
@@ -80,24 +82,24 @@ class Schedule:
             log.warning("automatic updates: apps cannot be listed, next try after the next round: %s", error)
             return
         for app in apps:
-            if not opted_in(app, self._choices) or any(_is_protected(member) for member in app.members):
-                continue
-            if not self._updates.running(app.project):
-                self._consider(app)
+            services = () if self._updates.running(app.project) else self.due(app)
+            if services:
+                self._updates.automatic(app, services, self.due)
 
-    def _consider(self, app: App) -> None:
-        services = self._due(app)
-        if not services:
-            return
-        skip = self._cooldown(app) or self._outside_window(app)
-        if skip is not None:
-            code, message = skip
-            log.info("app %s: not updated now: %s", app.name, message)
-            self._feed.skipped(app.name, code, message)
-            return
-        self._updates.automatic(app, services)
+    def due(self, app: App) -> Collection[str]:
+        """The services of an app that are to be updated now, by themselves; a skip is told."""
+        if not opted_in(app, self._choices) or any(_is_protected(member) for member in app.members):
+            return ()
+        services = self._outdated(app)
+        skip = (self._cooldown(app) or self._outside_window(app)) if services else None
+        if skip is None:
+            return services
+        code, message = skip
+        log.info("app %s: not updated now: %s", app.name, message)
+        self._feed.skipped(app.name, code, message)
+        return ()
 
-    def _due(self, app: App) -> list[str]:
+    def _outdated(self, app: App) -> list[str]:
         """The services with a container that runs and that a newer image may replace now."""
         refusing = [member for member in app.members if _refuses(member)]
         left_out = {member.service for member in refusing}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Callable, Final
 
-from dockpal_agent.apps.app import Member, apps_of
+from dockpal_agent.apps.app import App, Member, apps_of
 from dockpal_agent.containers import image_change
 from dockpal_agent.containers.image_change import CannotEdit
 from dockpal_agent.engine import Engine, NotFound, containers, images
@@ -14,11 +14,12 @@ from dockpal_agent.images.check import local_digests
 from dockpal_agent.images.errors import InvalidReference
 from dockpal_agent.images.references import parse
 
-__all__ = ["Held", "Updatable", "chosen", "digest_of", "digests_of", "held_by", "updatable"]
+__all__ = ["Due", "Held", "Updatable", "chosen", "digest_of", "digests_of", "held_by", "updatable"]
 
 WATCHTOWER: Final = "com.centurylinklabs.watchtower.enable"  # "false": Watchtower's own opt-out
 
 Found = Mapping[str, Any]
+Due = Callable[[App], Collection[str]]  # the services of an app that are to be updated by themselves, now
 
 
 @dataclass(frozen=True)

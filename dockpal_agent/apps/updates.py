@@ -20,6 +20,7 @@ from dockpal_agent.apps.ending import End, Parts
 from dockpal_agent.apps.notes import Note
 from dockpal_agent.apps.record import Record
 from dockpal_agent.apps.records import RecordsFailed
+from dockpal_agent.apps.selection import Due
 from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.compose.lanes import QueueFull, Stopping
 from dockpal_agent.compose.locks import Locked
@@ -64,7 +65,7 @@ class Updates:
         self._lock = threading.Lock()  # guards the three that follow
         self._running: dict[str, str] = {}  # who triggered it, by project; "" for one that the last end interrupted
         self._threads: set[threading.Thread] = set()
-        self._waiting: OrderedDict[str, tuple[str, Collection[str]]] = OrderedDict()  # (app, services) by project
+        self._waiting: OrderedDict[str, tuple[str, Due]] = OrderedDict()  # the app's name and what is due, by project
         self._settler: Optional[threading.Thread] = None
 
     def begin(self) -> None:
@@ -115,16 +116,17 @@ class Updates:
             self._running[app.project] = USER
         return self._begin(app, USER, None)
 
-    def automatic(self, app: App, services: Collection[str]) -> Optional[str]:
+    def automatic(self, app: App, services: Collection[str], due: Due) -> Optional[str]:
         """Update these services of an app by itself; the attempt's id, None where it waits, or one runs already.
 
+        One that waits is updated as `due` says when its turn comes: its window may be shut by then, or its switch off.
         Never raises: what fails is logged, and tried again after the next round.
         """
         with self._lock:
             if self._parts.stopping.is_set() or app.project in self._running:
                 return None
             if self._count(AUTO) >= self._limits[AUTO]:
-                self._waiting[app.project] = (app.name, services)
+                self._waiting[app.project] = (app.name, due)
                 return None
             self._running[app.project] = AUTO
         return self._begin_automatic(app, services)
@@ -190,22 +192,25 @@ class Updates:
             with self._lock:
                 if not self._waiting or self._parts.stopping.is_set() or self._count(AUTO) >= self._limits[AUTO]:
                     return
-                project, (name, services) = self._waiting.popitem(last=False)
+                project, (name, due) = self._waiting.popitem(last=False)
                 if project in self._running:
                     continue
                 self._running[project] = AUTO
-            self._begin_waiting(project, name, services)
+            self._begin_waiting(project, name, due)
 
-    def _begin_waiting(self, project: str, name: str, services: Collection[str]) -> None:
+    def _begin_waiting(self, project: str, name: str, due: Due) -> None:
         """As it is by now: it waited for some time."""
         try:
             app = self._find(name)
+            services = due(app)
         except Exception as error:  # noqa: BLE001  the app is gone, or the daemon; the boundary of another's thread
             log.warning("app %s: its update is left: %s", name, error)
+            services = ()
+        if services:
+            self._begin_automatic(app, services)
+        else:
             with self._lock:
                 self._running.pop(project, None)
-            return
-        self._begin_automatic(app, services)
 
     def _settle_when_there(self, interrupted: list[tuple[Optional[Record], Note]]) -> None:
         """The thread of the start."""

@@ -18,6 +18,7 @@ from dockpal_agent.apps.feed import UpdateFeed
 from dockpal_agent.apps.listing import AUTO_UPDATE, Apps
 from dockpal_agent.apps.records import Records
 from dockpal_agent.apps.schedule import Schedule
+from dockpal_agent.apps.selection import Due
 from dockpal_agent.apps.stages import Stage
 from dockpal_agent.apps.window import MIN_AGE, WINDOW
 from dockpal_agent.config import Config
@@ -49,11 +50,13 @@ class Begun:
     def __init__(self) -> None:
         self.busy: set[str] = set()
         self.asked: list[tuple[str, list[str]]] = []
+        self.due: Due = lambda app: ()  # what it was told to ask when its turn comes
 
     def running(self, project: str) -> bool:
         return project in self.busy
 
-    def automatic(self, app: App, services: Collection[str]) -> object:
+    def automatic(self, app: App, services: Collection[str], due: Due) -> object:
+        self.due = due
         self.asked.append((app.name, sorted(services)))
         return None
 
@@ -282,6 +285,22 @@ def test_outside_a_window_it_is_skipped_and_told(house: House, windows: list[str
     events = house.told()
     assert [event["error_code"] for event in events] == ([] if expected else ["skipped_window"])
     assert all("it is 12:00 on this host" in event["message"] for event in events)
+
+
+def test_one_that_waits_for_its_turn_is_asked_about_again_when_it_comes(house: House) -> None:
+    shop = app(labelled({WINDOW: "12:00-12:10"}))
+    house.apps.there = [shop]
+    assert house.round() == [("shop", ["web"])]
+    house.now = NOON + 9 * 60
+    assert list(house.updates.due(shop)) == ["web"] and house.told() == []
+
+    house.now = NOON + 10 * 60
+
+    assert not house.updates.due(shop)
+    assert [event["error_code"] for event in house.told()] == ["skipped_window"]
+    house.now = NOON
+    house.choices.set_switch("shop", False)
+    assert not house.updates.due(shop) and house.told() == []
 
 
 def test_a_window_goes_by_the_hosts_clock_not_by_the_agents(house: House) -> None:

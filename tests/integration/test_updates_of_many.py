@@ -206,22 +206,26 @@ def test_an_image_that_failed_waits_for_its_tag_to_move_on_and_by_itself_nothing
         assert bench.parts.choices.quarantined(shop.unique, shop.reference) == ""
 
 
-def test_automatic_updates_wait_for_their_turn(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
+def test_automatic_updates_wait_for_their_turn_unless_they_are_switched_off_meanwhile(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
     shop.push("1", STAYS)
     login = login_file(tmp_path, shop.registry)
     with working(tmp_path / "data", docker_socket, login=login, auto_update_concurrency=1, grace=2.0) as bench:
-        names = [f"{shop.unique}-{letter}" for letter in "abc"]
-        for name in names:
+        *names, left = (f"{shop.unique}-{letter}" for letter in "acdb")
+        for name in (*names, left):
             shop.unique = name
             deploy(bench, shop, shop.compose("labels: {dockpal.auto-update: 'true'}"))
         shop.unique = names[0][:-2]
         shop.push("2", STAYS)
         bench.round()
-        assert all(bench.updates.running(name) for name in names)
+        assert all(bench.updates.running(name) for name in (*names, left))
+        bench.agent.switch.set(left, False)
         records = [bench.newest(name) for name in names]
         assert {record.stage for record in records} == {Stage.COMPLETED}
         spans = sorted((record.started_at, record.completed_at or 0) for record in records)
         assert spans[0][1] <= spans[1][0] and spans[1][1] <= spans[2][0]
+        assert not bench.updates.running(left) and bench.parts.records.newest(left) is None, "switched off meanwhile"
 
 
 def test_the_agents_end_takes_an_update_back_that_is_not_proven(shop: Shop, docker_socket: str, tmp_path: Path) -> None:
