@@ -20,6 +20,7 @@ from dockpal_agent.apps.notes import Note, NotesFailed
 from dockpal_agent.apps.recreation import recreate
 from dockpal_agent.apps.selection import Held, Updatable, chosen, digest_of, digests_of, held_by, updatable
 from dockpal_agent.apps.stages import ErrorCode, Stage
+from dockpal_agent.apps.window import MIN_AGE, seconds_young
 from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.errors import ComposeError
 from dockpal_agent.compose.lanes import QueueFull, Stopping
@@ -113,7 +114,7 @@ class Attempt:
             return End(Stage.COMPLETED, why)
         self._remember(held, wanted.references)
         pulled, left = self._pull(wanted)
-        self._look_at_new(held, pulled)
+        left += self._look_at_new(held, pulled)
         if not self._note.new:
             return End(Stage.COMPLETED, "; ".join(["already up to date", *left]))
         words = self._bring_up()
@@ -174,11 +175,14 @@ class Attempt:
         self._note = replace(self._note, pulled={**self._note.pulled, reference: meaning})
         self._write_note()
 
-    def _look_at_new(self, held: Sequence[Held], references: Sequence[str]) -> None:
-        """What the references mean now, and for whom that is new. An image that this host cannot run is refused."""
+    def _look_at_new(self, held: Sequence[Held], references: Sequence[str]) -> list[str]:
+        """What the references mean now, and for whom that is new; a line for each that is left after all. An image that
+        this host cannot run is refused.
+        """
         try:
             self._new = {reference: images.inspect(self._engine, reference) for reference in references}
             self._note_checks()
+            left = [] if self._services is None else self._leave_young(held)
             for one in self._changed(held):
                 image_change.check_platform(self._engine, one.found, self._new[one.reference], one.reference)
         except CannotEdit as error:
@@ -188,6 +192,25 @@ class Attempt:
             raise _Failed(self._undone(str(error), Stage.FAILED, ErrorCode.PULL_ERROR)) from error
         if self._changed(held):
             self._note_new(held)
+        return left
+
+    def _leave_young(self, held: Sequence[Held]) -> list[str]:
+        """Give those tags back that moved on, between the registry's answer and the pull, to images which are not yet
+        as old as a label asks for; a line for each. Raises EngineError.
+        """
+        left = []
+        for one in self._changed(held):
+            if one.reference not in self._new:
+                continue
+            text = self._parts.choices.labels(one.member, self._project).get(MIN_AGE, "")
+            said, now = self._parts.checks.said(one.reference), time.time()
+            known = said.remote_digest in digests_of(self._new[one.reference], one.reference)
+            if seconds_young(text, said.first_seen_at if known else now, now) > 0:
+                before = self._parts.notes.latest(self._note).tags[one.reference]
+                tags.set_meaning(self._engine, one.reference, before)
+                del self._new[one.reference]
+                left.append(f"left as it is: {one.reference} has moved on to an image that is not {text} old yet")
+        return left
 
     def _note_new(self, held: Sequence[Held]) -> None:
         new = {one.member.service: str(self._new[one.reference]["Id"]) for one in self._changed(held)}

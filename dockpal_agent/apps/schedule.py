@@ -5,7 +5,7 @@ skipped, which the feed tells, while its cooldown lasts or its window is shut. N
 
 - failed its health gate before, until its tag moves on (quarantine);
 - bears `com.centurylinklabs.watchtower.enable=false`, its whole service and its image's other services with it;
-- is younger than the service's `dockpal.auto-update.min-age`, counted from when it was first seen;
+- is younger than the `dockpal.auto-update.min-age` of any service that uses it, counted from when it was first seen;
 - belongs to an app with a protected container, the agent's own among them: that can only fail.
 """
 
@@ -24,7 +24,7 @@ from dockpal_agent.apps.listing import Apps, opted_in
 from dockpal_agent.apps.records import Records
 from dockpal_agent.apps.selection import WATCHTOWER, Due
 from dockpal_agent.apps.stages import ErrorCode
-from dockpal_agent.apps.window import MIN_AGE, WINDOW, read_age, read_window
+from dockpal_agent.apps.window import MIN_AGE, WINDOW, read_age, read_window, seconds_young
 from dockpal_agent.config import Config
 from dockpal_agent.containers.own import AGENT_LABEL, PROTECTED_LABEL
 from dockpal_agent.engine import EngineError
@@ -103,29 +103,29 @@ class Schedule:
         """The services with a container that runs and that a newer image may replace now."""
         refusing = [member for member in app.members if _refuses(member)]
         left_out = {member.service for member in refusing}
-        kept = {member.image for member in refusing}  # a pull would move the tag for all who use it
+        checks = {member.id: self._checks.of(member.image, member.image_id) for member in app.members}
+        young = [member for member in app.members if self._is_young(app, member, checks[member.id])]
+        kept = {member.image for member in (*refusing, *young)}  # a pull would move the tag for all who use it
         due: dict[str, None] = {}
         for member in app.members:
             if member.state != "running" or member.service in left_out or member.image in kept:
                 continue
-            check = self._checks.of(member.image, member.image_id)
-            quarantined = self._choices.quarantined(app.project, member.image)
-            if check.has_update and check.remote_digest != quarantined and self._is_old_enough(app, member, check):
+            check = checks[member.id]
+            if check.has_update and check.remote_digest != self._choices.quarantined(app.project, member.image):
                 due[member.service] = None
         return list(due)
 
-    def _is_old_enough(self, app: App, member: Member, check: Check) -> bool:
+    def _is_young(self, app: App, member: Member, check: Check) -> bool:
+        """Whether the newer image of a container is not yet as old as its label asks for."""
         text = self._labels(app, member).get(MIN_AGE, "")
-        if not text.strip():
-            return True
-        age = read_age(text)
-        if age is None:
+        if not check.has_update or not text.strip():
+            return False
+        if read_age(text) is None:
             log.warning("container %s: %s=%s is no duration like 72h or 3d; not heeded", member.name, MIN_AGE, text)
-            return True
-        left = check.first_seen + age - self._now()
+        left = seconds_young(text, check.first_seen, self._now())
         if left > 0:
             log.info("app %s: the newer %s waits to be %s old: %s more", app.name, member.image, text, _span(left))
-        return left <= 0
+        return left > 0
 
     def _cooldown(self, app: App) -> Optional[tuple[ErrorCode, str]]:
         """Why not, where an attempt began too shortly before. One that began in the future was by another clock."""

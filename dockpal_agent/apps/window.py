@@ -9,7 +9,7 @@ from typing import Final, Optional
 
 from dockpal_agent.durations import parse_duration
 
-__all__ = ["MIN_AGE", "WINDOW", "Window", "read_age", "read_window"]
+__all__ = ["MIN_AGE", "WINDOW", "Window", "read_age", "read_window", "seconds_young"]
 
 WINDOW: Final = "dockpal.auto-update.window"
 MIN_AGE: Final = "dockpal.auto-update.min-age"
@@ -62,3 +62,11 @@ def read_age(text: str) -> Optional[float]:
         return parse_duration(text.strip())
     rest = parse_duration(match.group(2)) if match.group(2) else 0.0
     return None if rest is None else int(match.group(1)) * 86400.0 + rest
+
+
+def seconds_young(text: str, first_seen: float, now: float) -> float:
+    """For how many seconds an image that was first seen then is younger than the label asks for; 0 where it asks for
+    nothing, or for what is no duration.
+    """
+    age = read_age(text) if text.strip() else None
+    return 0.0 if age is None else max(0.0, first_seen + age - now)

@@ -217,6 +217,17 @@ def test_a_new_image_waits_until_it_is_old_enough(house: House) -> None:
     assert house.round() == [("shop", ["web"])]
 
 
+@pytest.mark.parametrize("state", ["running", "exited"])
+def test_an_image_that_several_services_use_is_to_be_old_enough_for_all(house: House, state: str) -> None:
+    careful = replace(labelled({MIN_AGE: "72h"}, "db"), state=state)
+    house.apps.there = [app(careful, member("web"))]
+    assert house.round() == []
+
+    house.now = NOON + 72 * HOUR
+
+    assert house.round() == [("shop", ["db", "web"] if state == "running" else ["web"])]
+
+
 def test_the_age_is_that_of_the_newest_image_and_not_of_the_last_question(house: House) -> None:
     house.apps.there = [app(labelled({MIN_AGE: "10h"}))]
     house.now = NOON + 9 * HOUR

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockpal_agent.apps.window import read_age, read_window
+from dockpal_agent.apps.window import read_age, read_window, seconds_young
 
 
 @pytest.fixture
@@ -101,3 +101,10 @@ def test_around_a_change_of_the_clock_the_wall_decides(berlin: None) -> None:
 )  # fmt: skip
 def test_an_age_is_a_duration_and_may_have_days(text: str, seconds: object) -> None:
     assert read_age(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("1h", 3000.0), ("10m", 0.0), ("9m", 0.0), ("1d", 85800.0), ("", 0.0), ("a week", 0.0)]
+)
+def test_an_image_is_too_young_until_it_has_its_age(text: str, seconds: float) -> None:
+    assert seconds_young(text, 1000.0, 1600.0) == seconds

@@ -206,6 +206,29 @@ def test_an_image_that_failed_waits_for_its_tag_to_move_on_and_by_itself_nothing
         assert bench.parts.choices.quarantined(shop.unique, shop.reference) == ""
 
 
+def test_a_tag_that_moves_on_to_a_younger_image_before_the_pull_is_left(
+    shop: Shop, docker_socket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.push("1", STAYS)
+    with working(tmp_path / "data", docker_socket, login=login_file(tmp_path, shop.registry)) as bench:
+        deploy(bench, shop, shop.compose("labels: {dockpal.auto-update: 'true', dockpal.auto-update.min-age: 1h}"))
+        old = shop.means()
+        shop.push("2", STAYS)
+        now = time.time()
+        monkeypatch.setattr(bench.agent.checks, "_now", lambda: now - 7200)
+        bench.look()
+        monkeypatch.undo()
+        shop.push("3", STAYS)
+
+        bench.act()
+
+        record = bench.newest(shop.unique)
+        assert record.stage is Stage.COMPLETED and "is not 1h old yet" in record.message, record.message
+        assert shop.runs() == old == shop.means()
+        assert bench.update(shop.unique).stage is Stage.COMPLETED
+        assert shop.runs() != old, "by hand it is brought up"
+
+
 def test_automatic_updates_wait_for_their_turn_unless_they_are_switched_off_meanwhile(
     shop: Shop, docker_socket: str, tmp_path: Path
 ) -> None:

@@ -59,8 +59,17 @@ class Bench:
 
     def round(self) -> None:
         """A round of the image monitor, and what it begins. The agent's own comes at any time, and begins nothing."""
+        self.look()
+        self.act()
+
+    def look(self) -> None:
+        """A round of the image monitor."""
         agent = self.agent
         Monitor(agent.engine, agent.checks, login=self.parts.logins.read, interval=0.0).round()
+
+    def act(self) -> None:
+        """Begin what is due, by what is known."""
+        agent = self.agent
         config = replace(agent.config, auto_update_enabled=True)
         known = (agent.checks, self.parts.choices, self.parts.records, agent.update_feed)
         Schedule(agent.apps, self.updates, *known, config).after_round()
