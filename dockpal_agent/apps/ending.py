@@ -91,11 +91,17 @@ def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
 
 
 def record(parts: Parts, note: Note, end: End) -> None:
-    """Write the end; the note is of no use from then on, but for tags that are still to be given back."""
+    """Write the end; the note is of no use from then on, but for tags that are still to be given back.
+
+    Where the disk does not take the end, the note's file stays: should the agent be restarted before it does, it has to
+    find out again what became of the attempt, and that takes the image ids.
+    """
     if end.again:  # before the record: one without an end needs its note as well
         parts.notes.leave(note)
     parts.records.move(note.attempt_id, end.stage, end.message, end.error_code)
-    if not end.again:
+    if not end.again and parts.records.owed:
+        parts.notes.put_away(note.attempt_id)
+    elif not end.again:
         parts.notes.remove(note.attempt_id)
     parts.checks.save()
 

@@ -157,6 +157,11 @@ class Notes:
         except OSError as error:  # it says nothing any more: its record has an end
             log.warning("the note of the update %s cannot be removed: %s", attempt_id, error)
 
+    def put_away(self, attempt_id: str) -> None:
+        """The attempt has ended, but for a record of that on the disk: the file stays for the next start."""
+        with self._lock:
+            self._kept.pop(attempt_id, None)
+
     def keep_only(self, attempt_ids: set[str]) -> None:
         """Remove the notes of all other attempts: the agent ended between their end and the removal."""
         for path in self._paths():

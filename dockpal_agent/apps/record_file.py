@@ -93,6 +93,11 @@ class RecordFile:
         """Write this line before the next one: now the disk does not take it."""
         self._owed.append(line)
 
+    @property
+    def owes(self) -> bool:
+        """Whether lines wait that the disk did not take."""
+        return bool(self._owed)
+
     def shrink(self, attempts: dict[str, Attempt]) -> None:
         """Leave the oldest of these attempts out, with every line that cannot be read. Raises OSError."""
         left = _kept(attempts)

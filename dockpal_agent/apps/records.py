@@ -131,6 +131,12 @@ class Records:
         self._load()
         return self._find(attempt_id)
 
+    @property
+    def owed(self) -> bool:
+        """Whether the disk has not taken all that was told: another start would not know of it."""
+        with self._writing:
+            return self._file.owes
+
     def unfinished(self) -> list[Record]:
         """The attempts without an end, in the order of their beginning: they run, or the agent's end cut them off."""
         self._load()

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final, Optional, cast
 
 import pytest
 
 from dockpal_agent.apps import ending
-from dockpal_agent.apps.notes import Note
+from dockpal_agent.apps.checks import Checks
+from dockpal_agent.apps.ending import End, Parts
+from dockpal_agent.apps.notes import Note, Notes
+from dockpal_agent.apps.records import Records
 from dockpal_agent.apps.stages import MOVES, ErrorCode, Stage
 from dockpal_agent.engine import Engine, EngineUnavailable, NotFound
+from tests.apps.test_records import no_file_grows_past
 from tests.apps.test_selection import held
 
 ENGINE: Final = cast(Engine, None)
@@ -107,6 +113,32 @@ def test_where_the_daemon_goes_away_before_a_tag_is_given_back_the_end_is_left_f
     monkeypatch.setattr("dockpal_agent.engine.images.tag", away)
     with pytest.raises(EngineUnavailable, match="nobody is there"):
         ending.found(ENGINE, NOTE, Stage.VERIFYING, "cut off")
+
+
+@pytest.mark.parametrize("web", [[NEW], [OLD, OLDER]], ids=["completed", "rolled back"])
+def test_an_end_that_the_disk_did_not_take_is_found_again_after_a_restart(
+    web: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = Docker(monkeypatch, web=web, db=[OLD])
+    end = Stage.COMPLETED if web == [NEW] else Stage.ROLLED_BACK
+    path = tmp_path / "updates.jsonl"
+    records, notes = Records(path), Notes(tmp_path / "updates")
+    parts = cast(Parts, SimpleNamespace(records=records, notes=notes, checks=Checks(tmp_path / "checks.json")))
+    begun = records.begin("shop", "auto", {})
+    records.move(begun.attempt_id, Stage.RECREATING)
+    records.move(begun.attempt_id, Stage.VERIFYING)
+    note = replace(NOTE, attempt_id=begun.attempt_id)
+    notes.write(note)
+    with no_file_grows_past(path.stat().st_size + 20):
+        ending.record(parts, note, End(end, "done"))
+    assert records.unfinished() == [] and notes.meant(["nginx:1"]) == {}
+
+    (left,) = Records(path).unfinished()
+    read = Notes(tmp_path / "updates").read(left.attempt_id)
+
+    assert read is not None
+    found = ending.found(ENGINE, read, left.stage, "cut off")
+    assert found.stage is end and docker.tags == {"nginx:1": NEW if end is Stage.COMPLETED else OLD}
 
 
 def test_a_tag_that_cannot_be_given_back_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
