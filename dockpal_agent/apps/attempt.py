@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Final, Optional
+from typing import Any, Callable, Final, Optional, Union
 
 from dockpal_agent.apps import ending, tags
 from dockpal_agent.apps.ending import End, Parts
@@ -23,6 +23,7 @@ from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.apps.window import MIN_AGE, seconds_young
 from dockpal_agent.compose.apply import ConvergeFailed
 from dockpal_agent.compose.errors import ComposeError
+from dockpal_agent.compose.hooks import HookFailed
 from dockpal_agent.compose.lanes import QueueFull, Stopping
 from dockpal_agent.compose.locks import Locked
 from dockpal_agent.compose.plan import PlanRefused
@@ -36,7 +37,7 @@ from dockpal_agent.containers.own import Protected
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.containers.replace import ReplacementFailed
 from dockpal_agent.containers.turns import Busy
-from dockpal_agent.engine import EngineError, NotFound, images
+from dockpal_agent.engine import EngineError, EngineRefused, NotFound, images
 from dockpal_agent.images.check import ImageUpdateResult
 
 __all__ = ["Attempt"]
@@ -326,13 +327,16 @@ class Attempt:
         except NotFound:
             return one.image_id
 
-    def _not_proven(self, failure: Exception) -> End:
-        """A redeploy that failed after the first touch, and was undone, or not."""
+    def _not_proven(self, failure: Union[ConvergeFailed, ReplacementFailed]) -> End:
+        """A redeploy that failed after the first touch, and was undone, or not.
+
+        What Docker refuses to start is refused the next time, too, after the app was stopped for it: once is enough.
+        """
         cause = failure.__cause__
         judged = isinstance(cause, (NotProven, DependencyFailed)) and not isinstance(cause, Interrupted)
-        if judged:
+        if judged or (failure.began_start and isinstance(cause, (EngineRefused, HookFailed))):
             self._quarantine()
-        if not getattr(failure, "restored", False):
+        if not failure.restored:
             return self._undone(str(failure), Stage.FAILED, ErrorCode.ROLLBACK_FAILED)
         code = ErrorCode.HEALTH_PROBE_FAILED if judged else ErrorCode.COMPOSE_ERROR
         return self._undone(str(failure), Stage.ROLLED_BACK, code)

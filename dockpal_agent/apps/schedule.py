@@ -3,7 +3,7 @@
 An app that opted in is due where a container that runs has an image that its registry has a newer one of. It is
 skipped, which the feed tells, while its cooldown lasts or its window is shut. Not even looked at is what
 
-- failed its health gate before, until its tag moves on (quarantine);
+- failed its health gate or could not be started before, until its tag moves on (quarantine);
 - bears `com.centurylinklabs.watchtower.enable=false`, its whole service and its image's other services with it;
 - is younger than the `dockpal.auto-update.min-age` of any service that uses it, counted from when it was first seen;
 - belongs to an app with a protected container, the agent's own among them: that can only fail.

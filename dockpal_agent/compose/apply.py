@@ -31,13 +31,17 @@ class ConvergeFailed(Exception):
     """The project could not be brought up; the text says what failed, in Docker's words, and what was undone.
 
     `restored` says whether all is as it was before; `undone` is what was put back or removed, one line each;
+    `began_start` says whether it came to the start of a new container;
     `__cause__` is the Engine's error, ImageError, NotProven, JournalFailed, DependencyFailed or HookFailed.
     """
 
-    def __init__(self, message: str, *, restored: bool, undone: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, message: str, *, restored: bool, undone: tuple[str, ...] = (), began_start: bool = False
+    ) -> None:
         super().__init__(message)
         self.restored: Final = restored
         self.undone: Final = undone
+        self.began_start: Final = began_start
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ def converge(engine: Engine, journal: Journal, project: Project, options: Option
     try:
         ids, more = run.carry_out()
     except RunFailed as failure:
-        raise ConvergeFailed(str(failure), restored=failure.restored, undone=failure.undone) from failure.__cause__
+        raise ConvergeFailed(
+            str(failure), restored=failure.restored, undone=failure.undone, began_start=failure.began_start
+        ) from failure.__cause__
     log.info("project %s: %d containers", project.name, len(ids))
     return Outcome(made, ids, (*warnings, *more), labelled)
 

@@ -53,10 +53,11 @@ FAILURES: Final = (
 class RunFailed(Exception):
     """The plan could not be carried out; the text says why and what was undone, the cause is what failed."""
 
-    def __init__(self, message: str, restored: bool, undone: tuple[str, ...]) -> None:
+    def __init__(self, message: str, restored: bool, undone: tuple[str, ...], began_start: bool) -> None:
         super().__init__(message)
         self.restored: Final = restored
         self.undone: Final = undone
+        self.began_start: Final = began_start
 
 
 class Run:
@@ -455,15 +456,16 @@ class Run:
         entries = self._group.entries
         restored = self._group.undo()
         undone = [line for line in map(_undone, entries) if line] + self._group.told
+        began_start = any(entry.began(Step.START_NEW) for entry in entries)
         if not restored:
             rest = what_is_not_back(entries)
         elif not undone:
             rest = "nothing was changed"
         else:
             rest = "everything was put back as it was"
-            if any(entry.began(Step.START_NEW) for entry in entries):
+            if began_start:
                 rest += f"; {KEPT_DATA}"
-        return RunFailed(f"{words}; {rest}", restored, tuple(undone))
+        return RunFailed(f"{words}; {rest}", restored, tuple(undone), began_start)
 
 
 @contextlib.contextmanager

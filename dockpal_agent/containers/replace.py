@@ -48,13 +48,15 @@ KEPT_DATA: Final = "what the new container wrote into volumes and host paths mea
 
 
 class ReplacementFailed(Exception):
-    """A container was not replaced. `restored` says whether all is as it was; `__cause__` is the Engine's error,
-    NotProven, or JournalFailed. The text says what Docker said and what was undone.
+    """A container was not replaced. `restored` says whether all is as it was, `began_start` whether the start of a new
+    one was tried; `__cause__` is the Engine's error, NotProven, or JournalFailed. The text says what Docker said and
+    what was undone.
     """
 
-    def __init__(self, message: str, *, restored: bool) -> None:
+    def __init__(self, message: str, *, restored: bool, began_start: bool = False) -> None:
         super().__init__(message)
         self.restored: Final = restored
+        self.began_start: Final = began_start
 
 
 class StepFailed(Exception):
@@ -274,7 +276,8 @@ class Group:
             started = any(entry.began(Step.START_NEW) for entry in entries if entry is not refused)
             rest = "everything was put back as it was" + (f"; {KEPT_DATA}" if started else "")
         log.warning("%s: %s; %s", self._record.title, error, rest)
-        return ReplacementFailed(f"{error}; {rest}", restored=restored)
+        began_start = any(entry.began(Step.START_NEW) for entry in entries)
+        return ReplacementFailed(f"{error}; {rest}", restored=restored, began_start=began_start)
 
 
 def replace(

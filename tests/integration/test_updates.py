@@ -30,6 +30,7 @@ SLOW: Final = (
     """CMD ["sh","-c","sleep 7; touch /tmp/well; sleep 1000"]""",
     'HEALTHCHECK --interval=2s --timeout=2s --start-period=8s CMD ["test","-f","/tmp/well"]',
 )
+CANNOT_START: Final = ("""CMD ["no-such-program"]""",)
 REACHES: Final = {
     Stage.PULLING: ["pulling"],
     Stage.RECREATING: ["pulling", "recreating"],
@@ -63,6 +64,11 @@ class Row:
     during: Callable[[Shop, FaultProxy], None] = lambda shop, proxy: None
     grace: float = GRACE
     ways: tuple[str, ...] = BOTH
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether the image is not tried again by itself: it ran badly, or could not be started at all."""
+        return self.code is UNHEALTHY or self.before is foreign or self.new == CANNOT_START
 
 
 def delete_manifest(shop: Shop, proxy: FaultProxy) -> None:
@@ -142,7 +148,7 @@ ROWS: Final = (
     ),
     Row(
         *("it cannot be started", BACK, NOT_MADE, RECREATE, "old", ("executable file not found", "put back")),
-        ("""CMD ["no-such-program"]""",),
+        CANNOT_START,
     ),
     Row(
         *("the image to go back to was removed", BACK, UNHEALTHY, VERIFY, "old", ("is unhealthy",)),
@@ -232,7 +238,7 @@ def test_an_update_ends_as_the_table_says_and_leaves_what_it_says(
         assert not list((bench.agent.config.state_dir / "updates").glob("*"))
         assert not list((bench.agent.config.state_dir / "replacements").glob("*"))
         quarantined = bench.parts.choices.quarantined(shop.unique, shop.reference)
-        assert bool(quarantined) is (row.code is UNHEALTHY or row.before is foreign)
+        assert bool(quarantined) is row.quarantined
         if way == STORED:
             kept = (bench.agent.config.compose_dir / shop.unique / "docker-compose.yml").read_text()
             assert kept == shop.compose(row.web)
