@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Final
 
 from dockpal_agent.apps.app import App, Member, apps_of
+from dockpal_agent.apps.checks import repository_digests
 from dockpal_agent.containers import image_change
 from dockpal_agent.containers.image_change import CannotEdit
 from dockpal_agent.engine import Engine, NotFound, containers, images
@@ -79,24 +80,33 @@ class Updatable:
 def updatable(engine: Engine, held: Iterable[Held]) -> Updatable:
     """What of an app can be updated. Raises EngineError.
 
-    An image without a digest was built or loaded here: there is nowhere to look for a newer one. Engines that keep
-    images in containerd (29's default) give every image a digest, its id.
+    An image without a digest of its reference's own repository was built, loaded or tagged here: there is nowhere to
+    look for a newer one. Engines that keep images in containerd (29's default) give every image a digest, its id.
     """
     digests = {str(image.get("Id")): image.get("RepoDigests") or [] for image in images.list_images(engine)}
     found = Updatable()
     for one in held:
         why = _why_not(engine, one)
-        known = digests.get(one.image_id, ["?"]) or digests.get(image_change.id_of(engine, one.reference), [])
-        known = [digest for digest in known if not digest.startswith("<none>")]
-        if not why and not known:
-            why = f"{one.reference} was built or loaded on this host"
+        known = _own(digests.get(one.image_id, ()), one.reference) or _own(
+            digests.get(image_change.id_of(engine, one.reference), ()), one.reference
+        )
+        if not why and not known and one.image_id in digests:
+            why = f"{one.reference} was built, loaded or tagged on this host"
         if why and why not in found.left:
             found.left.append(why)
         elif not why and one.reference not in found.references:
             found.references.append(one.reference)
-        if all(digest.endswith(f"@{one.image_id}") for digest in known):
+        if known and all(digest == one.image_id for digest in known):
             found.doubtful.add(one.reference)
     return found
+
+
+def _own(repo_digests: Iterable[str], reference: str) -> list[str]:
+    """The digests, of an image's RepoDigests, that it has in the reference's own repository."""
+    try:
+        return repository_digests(repo_digests, parse(reference))
+    except InvalidReference:
+        return []
 
 
 def _why_not(engine: Engine, one: Held) -> str:

@@ -14,6 +14,7 @@ from dockpal_agent.engine import Engine, NotFound
 
 ENGINE: Final = cast(Engine, None)
 PULLED, BUILT, KEPT = (f"sha256:{letter * 64}" for letter in "abc")  # KEPT: an engine that keeps images in containerd
+OTHER: Final = f"sha256:{'9' * 64}"
 DIGEST: Final = f"sha256:{'d' * 64}"
 
 
@@ -33,6 +34,7 @@ def held(
 def images(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = [
         {"Id": PULLED, "RepoDigests": [f"nginx@{DIGEST}"]},
+        {"Id": OTHER, "RepoDigests": [f"postgres@{DIGEST}"]},
         {"Id": BUILT, "RepoDigests": ["<none>@<none>"]},
         {"Id": KEPT, "RepoDigests": [f"shop@{KEPT}"]},
     ]
@@ -45,14 +47,16 @@ def images(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_images_of_a_registry_can_be_updated_each_once() -> None:
-    found = updatable(ENGINE, [held("web"), held("worker"), held("db", "postgres:16")])
+    found = updatable(ENGINE, [held("web"), held("worker"), held("db", "postgres:16", OTHER)])
     assert (found.references, found.left, found.doubtful) == (["nginx:1", "postgres:16"], [], set())
 
 
 @pytest.mark.parametrize(
     ("reference", "image_id", "why"),
     [
-        ("shop:1", BUILT, "was built or loaded on this host"),
+        ("shop:1", BUILT, "shop:1 was built, loaded or tagged on this host"),
+        ("shop:prod", PULLED, "shop:prod was built, loaded or tagged on this host"),
+        ("registry.example.com/nginx:1", PULLED, "was built, loaded or tagged on this host"),
         (PULLED, PULLED, "was created from an image id"),
         ("a" * 64, PULLED, "was created from an image id"),
         (f"nginx:1@{DIGEST}", PULLED, "is pinned to a digest"),
