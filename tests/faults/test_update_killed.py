@@ -24,8 +24,11 @@ NEVER: Final = "no call"
 
 @dataclass(frozen=True)
 class Kill:
-    """At the nth call of this kind, before it reaches the daemon or when that has done it; what is then."""
+    """At the nth call of this kind, before it reaches the daemon or when that has done it; what is then. `row` is its
+    row in docs/updates.md.
+    """
 
+    row: str
     method: str
     path: str
     before: bool
@@ -34,17 +37,20 @@ class Kill:
     nth: int = 1
 
 
+PULLING: Final = "while pulling"
+RECREATING: Final = "while recreating, or while the gate watches"
+COMMITTED: Final = "after the verdict"
 BACK, NOT_MADE = Stage.ROLLED_BACK, ErrorCode.COMPOSE_ERROR
 KILLS: Final = {
-    "pulling": Kill("POST", "/images/create", False, Stage.FAILED, ErrorCode.PULL_ERROR),
-    "pulled": Kill("POST", "/containers/create", True, BACK, NOT_MADE),
-    "created": Kill("POST", "/containers/create", False, BACK, NOT_MADE),
-    "old stopped": Kill("POST", "/containers/[^/]+/stop", False, BACK, NOT_MADE),
-    "new named": Kill("POST", "/containers/[^/]+/rename", False, BACK, NOT_MADE, nth=2),
-    "new started": Kill("POST", "/containers/[^/]+/start", False, BACK, NOT_MADE),
-    "verifying": Kill(NEVER, "", False, BACK, NOT_MADE),
-    "committed": Kill("DELETE", "/containers/[^/]+", True, Stage.COMPLETED, None),
-    "old removed": Kill("DELETE", "/containers/[^/]+", False, Stage.COMPLETED, None),
+    "pulling": Kill(PULLING, "POST", "/images/create", False, Stage.FAILED, ErrorCode.PULL_ERROR),
+    "pulled": Kill(RECREATING, "POST", "/containers/create", True, BACK, NOT_MADE),
+    "created": Kill(RECREATING, "POST", "/containers/create", False, BACK, NOT_MADE),
+    "old stopped": Kill(RECREATING, "POST", "/containers/[^/]+/stop", False, BACK, NOT_MADE),
+    "new named": Kill(RECREATING, "POST", "/containers/[^/]+/rename", False, BACK, NOT_MADE, nth=2),
+    "new started": Kill(RECREATING, "POST", "/containers/[^/]+/start", False, BACK, NOT_MADE),
+    "verifying": Kill(RECREATING, NEVER, "", False, BACK, NOT_MADE),
+    "committed": Kill(COMMITTED, "DELETE", "/containers/[^/]+", True, Stage.COMPLETED, None),
+    "old removed": Kill(COMMITTED, "DELETE", "/containers/[^/]+", False, Stage.COMPLETED, None),
 }
 # Of each moment, which of the two ways to bring the new images up is tried.
 TRIED: Final = [
@@ -147,6 +153,13 @@ def test_killed_in_an_update_the_next_start_ends_it_with_the_old_containers_or_t
     with capsys.disabled():
         way = "stored" if stored else "by hand"
         print(f"\n| killed: {moment} ({way}) | {record.stage.value} | {record.message} |")
+
+
+@pytest.mark.parametrize("kill", KILLS.values(), ids=KILLS)
+def test_the_docs_say_the_same_of_each_moment(kill: Kill) -> None:
+    (line,) = [line for line in Path("docs/updates.md").read_text().splitlines() if line.startswith(f"| {kill.row} |")]
+    code = f", `{kill.code.value}`" if kill.code else ""
+    assert line.startswith(f"| {kill.row} | {kill.stage.value}{code};")
 
 
 def test_a_daemon_that_is_away_at_the_start_is_waited_for(

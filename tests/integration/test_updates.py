@@ -253,6 +253,6 @@ def table_line(row: Row) -> str:
 
 
 def test_the_table_in_the_docs_is_this_one() -> None:
-    text = Path("docs/updates.md").read_text()
-    for row in ROWS:
-        assert f"| {row.name} | {table_line(row)} |" in text
+    _, _, after = Path("docs/updates.md").read_text().partition("| what | stages | error code | runs afterwards |")
+    lines = after.partition("\n\n")[0].splitlines()
+    assert lines[2:] == [f"| {row.name} | {table_line(row)} |" for row in ROWS]

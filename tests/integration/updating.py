@@ -7,6 +7,7 @@ import contextlib
 import json
 import subprocess
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,12 +68,14 @@ class Bench:
         agent = self.agent
         Monitor(agent.engine, agent.checks, login=self.parts.logins.read, interval=0.0).round()
 
-    def act(self) -> None:
-        """Begin what is due, by what is known."""
+    def act(self, clock: str = "12:00") -> None:
+        """Begin what is due, by what is known, when it is so late on the host."""
         agent = self.agent
+        hour, _, minute = clock.partition(":")
+        wall = time.gmtime(int(hour) * 3600 + int(minute) * 60)
         config = replace(agent.config, auto_update_enabled=True)
         known = (agent.checks, self.parts.choices, self.parts.records, agent.update_feed)
-        Schedule(agent.apps, self.updates, *known, config).after_round()
+        Schedule(agent.apps, self.updates, *known, config, local=lambda moment: wall).after_round()
 
     def newest(self, app: str) -> Record:
         """The app's last attempt, once it has ended and nothing waits."""
