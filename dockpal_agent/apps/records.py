@@ -57,8 +57,9 @@ class Records:
         self._tell: Final = tell
         self._now: Final = now
         self._writing = threading.Lock()  # guards the file, and that lines and memory have the same order
-        self._lock = threading.Lock()  # guards the three that follow; taken after the other one
+        self._lock = threading.Lock()  # guards the four that follow; taken after the other one
         self._read = False
+        self._unreadable = False  # the file could not be read then: there may be attempts that nobody knows of
         self._newest: OrderedDict[str, Record] = OrderedDict()  # by app; the one that began last is the last
         self._unfinished: dict[str, Record] = {}  # by attempt id, in the order of their beginning
 
@@ -130,6 +131,13 @@ class Records:
         """One record with its events. Raises NoSuchAttempt, RecordsFailed."""
         self._load()
         return self._find(attempt_id)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the file could not be read at the start: attempts without an end are not known then."""
+        self._load()
+        with self._lock:
+            return self._unreadable
 
     @property
     def owed(self) -> bool:
@@ -229,6 +237,7 @@ class Records:
         if self._read:
             return
         newest: dict[str, str] = {}
+        unreadable = False
         try:
             attempts = self._file.attempts()
             for attempt in attempts.values():
@@ -238,8 +247,9 @@ class Records:
             found = self._file.records(lambda line: line.attempt_id in ids)
         except OSError as error:
             log.error("the records of updates cannot be read: %s", error)
-            found = {}
+            found, unreadable = {}, True
         with self._lock:
+            self._unreadable = unreadable
             self._newest.update((project, found[each]) for project, each in newest.items() if each in found)
             self._unfinished.update((each, record) for each, record in found.items() if not record.ended)
             self._read = True

@@ -75,7 +75,8 @@ class Updates:
         ]
         known = {note.attempt_id for _, note in interrupted}
         interrupted += [(None, note) for note in self._parts.notes.left() if note.attempt_id not in known]
-        self._parts.notes.keep_only({note.attempt_id for _, note in interrupted})
+        if not self._parts.records.unreadable:  # else they may be of attempts that another start will have to end
+            self._parts.notes.keep_only({note.attempt_id for _, note in interrupted})
         if not interrupted:
             return
         with self._lock:
