@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Callable, Final, Optional
 
+from dockpal_agent.apps.presence import Presence
 from dockpal_agent.containers.evidence import exit_of, last_check, last_output
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.engine import Engine, EngineError, EngineUnavailable, NotFound, containers, system
@@ -160,6 +161,7 @@ class Gate:
         self._stopping: Final = stopping or threading.Event()
         self._clock: Final = clock
         self._away: Optional[EngineError] = None  # the daemon did not answer the last look
+        self._presence: Optional[Presence] = None
         self._restarted = False  # the daemon was gone for a while, and all containers' processes with it
         self.summary = ""
 
@@ -171,14 +173,20 @@ class Gate:
             if container_id not in self._unwell
         ]
         begin = self._clock()
+        if watched:
+            with Presence(self._engine, watched[0].id) as self._presence:
+                self._watch(watched, begin)
+        self.summary = _summary(watched, self._clock() - begin)
+
+    def _watch(self, watched: list[_Watched], begin: float) -> None:
+        """Look until it is decided; returns when all are well."""
         while True:
             age = self._clock() - begin
             self._look(watched, late=age >= self._grace / 2)
             if self._decided(watched, age):
-                break
+                return
             if self._stopping.wait(self._pause(age)):
                 raise Interrupted("the agent ended before the health of the new containers was certain")
-        self.summary = _summary(watched, self._clock() - begin)
 
     def _look(self, watched: list[_Watched], *, late: bool) -> None:
         self._away = None
@@ -198,7 +206,7 @@ class Gate:
         if leaving is not None:
             self._note_away(leaving)
             return
-        if self._restarted:
+        if self._restarted or (self._presence is not None and self._presence.gone):
             raise Interrupted(f"{evidence}, after the Docker daemon went away in the middle") from None
         output = last_output(self._engine, container_id) if container_id else ""
         raise NotProven(f"{evidence}{output}") from None

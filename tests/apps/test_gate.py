@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from dockpal_agent.apps.gate import Baseline, Gate, Interrupted, Verdict, patience, verdict
 from dockpal_agent.apps.gate import _leaving as leaving  # kept as it is: the fixture below puts another in its place
+from dockpal_agent.apps.presence import Presence
 from dockpal_agent.containers.proof import NotProven
 from dockpal_agent.engine import Engine, EngineError, EngineUnavailable, NotFound, system
+from tests.engines.daemon import Daemon
 from tests.faults.proxy import FaultProxy
 
 Found = dict[str, Any]
@@ -67,6 +70,18 @@ class Looks:
         return look
 
 
+class Stays(contextlib.AbstractContextManager["Stays"]):
+    """A daemon that is there all the time."""
+
+    gone = False
+
+    def __init__(self, engine: Engine, container_id: str) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -76,6 +91,7 @@ def clock() -> Clock:
 def output(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dockpal_agent.apps.gate.last_output", lambda engine, container_id: "; its last output: bye")
     monkeypatch.setattr("dockpal_agent.apps.gate._leaving", lambda engine: None)
+    monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Stays)
 
 
 def judged(monkeypatch: pytest.MonkeyPatch, clock: Clock, grace: float = 60, **steps: Any) -> tuple[Gate, Looks]:
@@ -242,6 +258,37 @@ def test_what_does_not_run_after_the_daemon_was_away_is_not_said_against_the_ima
     away = EngineUnavailable("no daemon")
     with pytest.raises(Interrupted, match=r"web ended \(exit code 137\), after the Docker daemon went away"):
         judged(monkeypatch, clock, web=[(0, seen()), (10, away), (14, ended(137))])
+
+
+def test_nor_after_the_daemon_was_restarted_between_two_looks(
+    docker_socket: str, daemon: Daemon, busybox: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a look sees then is a container that has ended, and a daemon that answers."""
+    monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Presence)
+    container = daemon.run(busybox, "sleep", "1000", name=unique)
+    with FaultProxy(docker_socket) as proxy:
+        engine = Engine(proxy.socket_path)
+        looks = iter(range(9))
+
+        class Between(threading.Event):
+            def wait(self, timeout: Optional[float] = None) -> bool:
+                if next(looks) == 1:
+                    proxy.stop()
+                    daemon.call("POST", f"/containers/{container}/kill")
+                    proxy.start()
+                return super().wait(timeout)
+
+        with pytest.raises(Interrupted, match=r"ended \(exit code 137\), after the Docker daemon went away"):
+            Gate(engine, 5.0, stopping=Between())({unique: container})
+        engine.close()
+
+
+def test_a_daemon_that_stays_is_present(engine: Engine, daemon: Daemon, busybox: str, unique: str) -> None:
+    container = daemon.run(busybox, "sleep", "1000", name=unique)
+    with Presence(engine, container) as presence:
+        daemon.call("POST", f"/containers/{container}/kill")
+        assert not presence.gone
+    assert Presence(Engine("/no/such.sock"), container).__enter__().gone
 
 
 def test_a_daemon_that_listens_no_more_is_leaving_whatever_it_says_over_old_connections(
