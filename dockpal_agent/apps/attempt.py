@@ -90,6 +90,8 @@ class Attempt:
         self._note = Note(attempt_id, project)
         self._new: dict[str, Mapping[str, Any]] = {}  # inspects of the new images by reference
         self._proven: dict[str, str] = {}  # ids of those that the gate has seen run, by the same
+        self._others: frozenset[str] = frozenset()  # services that the stored Compose file does not bring up
+        self._left: list[Held] = []  # their containers that are outdated
 
     def run(self) -> None:
         """Update, and record the end."""
@@ -120,7 +122,7 @@ class Attempt:
             return End(Stage.COMPLETED, "; ".join(["already up to date", *left]))
         words = self._bring_up()
         self._parts.choices.release(self._project, self._proven)
-        return End(Stage.COMPLETED, "; ".join([words, *left]))
+        return End(Stage.COMPLETED, "; ".join([words, *left, *self._leave_others()]))
 
     def _guard(self, held: Sequence[Held]) -> None:
         """Refuse the agent's own project, and what is protected, before anything is pulled."""
@@ -230,8 +232,20 @@ class Attempt:
                 self._parts.checks.note(reference, result)
 
     def _changed(self, held: Sequence[Held]) -> list[Held]:
-        """The containers that do not run what their reference means now."""
+        """The containers that do not run what their reference means now, and may."""
+        return [one for one in self._outdated(held) if one.member.service not in self._others]
+
+    def _outdated(self, held: Sequence[Held]) -> list[Held]:
         return [one for one in held if one.reference in self._new and self._new[one.reference]["Id"] != one.image_id]
+
+    def _leave_others(self) -> list[str]:
+        """A line for services that a redeploy does not bring up: their images are not pulled by themselves again until
+        the tags move on, as that would be in vain.
+        """
+        vain = {one.reference: self._remote(one.reference) for one in self._left}
+        self._parts.choices.quarantine(self._project, vain)
+        services = ", ".join(sorted({one.member.service for one in self._left}))
+        return [f"left as it is: {services}, not in the stored Compose file"] if services else []
 
     def _bring_up(self) -> str:
         """Recreate what changed, in the project's turn; what was done, and what the gate saw."""
@@ -248,9 +262,16 @@ class Attempt:
     def _recreate(self) -> str:
         """Alone among the project's changes. What was there when the pull began may have changed since."""
         held = held_by(self._engine, self._project)
-        changed = self._changed(held)
         if not held:
             return "the app was removed meanwhile"
+        stored = self._parts.deploys.is_stored(self._project)
+        if stored:
+            in_file = self._parts.deploys.services(self._project)
+            self._others = frozenset(one.member.service for one in held) - in_file
+            self._left = [one for one in self._outdated(held) if one.member.service in self._others]
+        changed = self._changed(held)
+        if not changed and self._left:
+            return "nothing was recreated"
         if not changed:
             return "already up to date: another change brought the new images up meanwhile"
         self._note_new(held)
@@ -272,7 +293,7 @@ class Attempt:
 
         for reference, image in self._new.items():  # another app's way back may have moved the tag since
             tags.set_meaning(self._engine, reference, str(image["Id"]))
-        if self._parts.deploys.is_stored(self._project):
+        if stored:
             chosen = {one.member.service for one in changed}
             self._parts.deploys.redeploy(self._project, judge, new_images_for=chosen)
         else:
@@ -317,7 +338,7 @@ class Attempt:
             if "previous_digest" in shown:
                 continue
             shown["previous_digest"] = self._known_as(one)
-            if one.reference in self._new:
+            if one.reference in self._new and one.member.service not in self._others:
                 shown["new_digest"] = self._remote(one.reference)
         return found
 

@@ -44,6 +44,7 @@ __all__ = [
     "prepared",
     "redeploy",
     "relabel",
+    "services_of",
     "settle_project",
     "standing_outcome",
 ]
@@ -129,6 +130,11 @@ def redeploy(
     except ConvergeFailed as failure:
         log.warning("project %s: %s", project, failure)
         raise
+
+
+def services_of(parts: Parts, project: str) -> frozenset[str]:
+    """The services that redeploy() brings up: those of the stored file, but for profiles that are off. Raises as it."""
+    return frozenset(prepared(parts, _standing(parts, project)).project.services)
 
 
 def standing_outcome(parts: Parts, project: str) -> Outcome:

@@ -28,6 +28,7 @@ from dockpal_agent.compose.deployment import (
     prepared,
     redeploy,
     relabel,
+    services_of,
     settle_project,
     standing_outcome,
 )
@@ -221,6 +222,12 @@ class Deploys:
     def is_stored(self, project: str) -> bool:
         """Whether the agent has deployed the project, and keeps what it was deployed from. Raises StoredFailed."""
         return self.stored.is_recorded(project)
+
+    def services(self, project: str) -> frozenset[str]:
+        """The services that redeploy() brings up; the project may have containers of others, which it leaves. Raises
+        ComposeError, NameClash, NoHostPath, StoredFailed, EngineError.
+        """
+        return services_of(self._parts, project)
 
     def redeploy(
         self,

@@ -398,6 +398,32 @@ def test_a_service_that_was_not_chosen_is_left_although_its_tag_has_moved_here(
         assert after["web-1"]["Image"] == shop.means() != before["web-1"]["Image"]
 
 
+def test_a_service_that_is_no_more_in_the_stored_file_is_left_and_not_tried_again_and_again(
+    shop: Shop, docker_socket: str, tmp_path: Path
+) -> None:
+    """Its container runs on, as docker compose leaves it, too."""
+    shop.push("1", STAYS)
+    labelled = "labels: {dockpal.auto-update: 'true'}"
+    login = login_file(tmp_path, shop.registry)
+    with working(tmp_path / "data", docker_socket, login=login, auto_update_cooldown=0.0) as bench:
+        gone = f"  gone:\n    image: {shop.reference}\n    stop_signal: SIGKILL\n    volumes: ['kept:/data']\n"
+        deploy(bench, shop, shop.compose(labelled).replace("volumes: {", f"{gone}volumes: {{"))
+        deploy(bench, shop, shop.compose(labelled))
+        before = rows(shop)
+        shop.push("2", STAYS)
+
+        bench.round()
+
+        record = bench.newest(shop.unique)
+        assert record.stage is Stage.COMPLETED, record.message
+        assert "web updated" in record.message and "left as it is: gone, not in the stored" in record.message
+        after = rows(shop)
+        assert after["gone-1"]["Id"] == before["gone-1"]["Id"] and after["gone-1"]["State"]["Running"]
+        assert after["web-1"]["Image"] == shop.means() != before["web-1"]["Image"]
+        bench.round()
+        assert bench.newest(shop.unique) == record, "nothing can come of another attempt"
+
+
 @pytest.mark.parametrize("stored", [True, False], ids=["stored", "by-hand"])
 def test_an_image_that_failed_is_not_forgiven_by_an_update_in_which_nothing_ran_it(
     stored: bool, shop: Shop, docker_socket: str, docker_compose: Path, tmp_path: Path
