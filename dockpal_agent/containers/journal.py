@@ -62,7 +62,7 @@ class Entry:
     `policy` is the old one's restart policy; `kept` the old one's whole inspect, where it will remove itself when
     stopped; `borrowed` a reference that means `image_id` for the moment of the create, and the id it has to go back to;
     `stop_answered` whether the daemon is known to have done with step stop-old; `lost` that an undo found the old one
-    removed by somebody else.
+    removed by somebody else, `stayed` that the new one was left in its place then.
     """
 
     name: str  # what the old one is called
@@ -78,6 +78,7 @@ class Entry:
     stop_answered: bool = False
     stays: bool = False  # nothing takes its place: it is only started, or stopped and started again
     lost: bool = False
+    stayed: bool = False
 
     def began(self, step: Step) -> bool:
         """Whether the step may have happened."""

@@ -305,7 +305,9 @@ def what_is_not_back(entries: Iterable[Entry]) -> str:
     """Words for an undo that could not put back all of these."""
     lost = [entry.name for entry in entries if entry.lost]
     if lost:
-        return f"what ran before cannot come back: somebody else removed {' and '.join(lost)} meanwhile"
+        stayed = [entry.name for entry in entries if entry.stayed]
+        rest = f"; what was to take its place is left as it is: {' and '.join(stayed)}" if stayed else ""
+        return f"what ran before cannot come back: somebody else removed {' and '.join(lost)} meanwhile{rest}"
     return "not everything could be put back; it is tried again when the agent starts, its log says more"
 
 

@@ -235,13 +235,17 @@ def _remove_new(engine: Engine, entry: Entry) -> None:
 
 
 def _keep_for_lost(engine: Engine, entry: Entry, new: Found) -> bool:
-    """Whether the new container is all that is left, and runs: somebody removed the old one. Then it stays."""
-    if not entry.old_id or entry.kept is not None or not (new.get("State") or {}).get("Running"):
+    """Whether the new container is all that is left: somebody removed the old one, once it was set aside. Then it
+    stays, even one that has ended: with it would go what the container was, and which volumes are its own.
+    """
+    in_its_place = entry.began(Step.RENAME_NEW) or (new.get("State") or {}).get("Running")
+    if not entry.old_id or entry.kept is not None or not in_its_place:
         return False
     if find(engine, entry.old_id) is not None:
         return False
     if name_of(new) != entry.final_name:
         containers.rename(engine, str(new["Id"]), entry.final_name)
+    entry.stayed = True
     return True
 
 

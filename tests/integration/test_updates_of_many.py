@@ -347,6 +347,10 @@ def test_old_containers_that_somebody_prunes_while_the_gate_watches_are_said_to_
 
         assert (record.stage, record.error_code) == (Stage.FAILED, ErrorCode.ROLLBACK_FAILED), record.message
         assert f"cannot come back: somebody else removed {shop.web} meanwhile" in record.message
+        assert f"left as it is: {shop.web}" in record.message
+        assert shop.containers()[shop.web] == "exited" and shop.runs() != shop.means(), "all that is left of it"
+        kept = shop.daemon.inspect(shop.web)["Mounts"]
+        assert [mount["Name"] for mount in kept] == [f"{shop.unique}_kept"]
         assert bench.parts.choices.quarantined(shop.unique, shop.reference)
         assert not list((bench.agent.config.state_dir / "replacements").glob("*"))
 
