@@ -36,8 +36,8 @@ Found = Mapping[str, Any]
 
 
 class Interrupted(NotProven):
-    """The agent ends, or the daemon did, and there is no verdict: the old containers come back, and nothing is said
-    against the new.
+    """The agent ends, or the daemon did, or somebody stopped a container, and there is no verdict: the old containers
+    come back, and nothing is said against the new.
     """
 
 
@@ -174,7 +174,7 @@ class Gate:
         ]
         begin = self._clock()
         if watched:
-            with Presence(self._engine, watched[0].id) as self._presence:
+            with Presence(self._engine, [one.id for one in watched]) as self._presence:
                 self._watch(watched, begin)
         self.summary = _summary(watched, self._clock() - begin)
 
@@ -194,22 +194,26 @@ class Gate:
             try:
                 one.judge(containers.inspect(self._engine, one.id), late=late)
             except NotFound:
-                self._refuse(f"container {one.name} ended and was removed")
+                self._refuse(one, "ended and was removed")
             except NotProven as evidence:
-                self._refuse(f"container {one.name} {evidence}", one.id)
+                self._refuse(one, str(evidence))
             except EngineError as error:  # a daemon that is being restarted: the end of the grace decides
                 self._note_away(error)
 
-    def _refuse(self, evidence: str, container_id: str = "") -> None:
-        """Raise NotProven; what ended with its daemon is looked at again when that is back."""
+    def _refuse(self, one: _Watched, words: str) -> None:
+        """Raise NotProven; what ended with its daemon is looked at again when that is back. Nothing is said against an
+        image whose container somebody stopped, or that ended with Docker itself.
+        """
         leaving = _leaving(self._engine)
         if leaving is not None:
             self._note_away(leaving)
             return
+        evidence = f"container {one.name} {words}"
         if self._restarted or (self._presence is not None and self._presence.gone):
             raise Interrupted(f"{evidence}, after the Docker daemon went away in the middle") from None
-        output = last_output(self._engine, container_id) if container_id else ""
-        raise NotProven(f"{evidence}{output}") from None
+        if self._presence is not None and self._presence.stopped(one.id):
+            raise Interrupted(f"{evidence}, after somebody stopped it") from None
+        raise NotProven(f"{evidence}{last_output(self._engine, one.id)}") from None
 
     def _note_away(self, error: EngineError) -> None:
         self._away = error

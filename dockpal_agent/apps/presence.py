@@ -1,13 +1,17 @@
-"""Whether the Docker daemon was there all the time, which single calls cannot tell: over systemd's socket a new one
-answers them, and a GET over a connection that died with the old one is sent again.
+"""What single calls cannot tell of the time between them: whether the Docker daemon was there all the while, and
+whether somebody stopped a container.
+
+Over systemd's socket a new daemon answers them, a GET over a connection that died with the old one is sent again, and
+an exit code does not say who wanted it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Final, Optional
+from typing import Any, Final, Optional
 
 from dockpal_agent.engine import Cancel, Engine, EngineError, events
 
@@ -16,31 +20,39 @@ __all__ = ["Presence"]
 log = logging.getLogger(__name__)
 
 JOIN_WITHIN: Final = 5.0  # seconds
+HEARD_WITHIN: Final = 0.5  # seconds from an end that was seen to the event of its cause, which was told before it
+MOST: Final = 64  # containers that are listened to: their ids go into a URL
+STOPPING: Final = frozenset({"2", "3", "9", "15"})  # signals that end; `docker stop` and `rm -f` send them, too
 
 
 class Presence:
-    """Holds a stream of the daemon's events open within a block: it ends with its daemon.
+    """Listens to the daemon's events of some containers within a block. The stream ends with its daemon."""
 
-    The events are those of one container, so that they are few; nobody looks at them.
-    """
-
-    def __init__(self, engine: Engine, container_id: str) -> None:
+    def __init__(self, engine: Engine, container_ids: Collection[str]) -> None:
         self._engine: Final = engine
-        self._filters: Final = {"container": [container_id]}
+        self._filters: Final = {"container": sorted(container_ids)[:MOST]}
         self._cancel: Final = Cancel()
-        self._gone: Final = threading.Event()
+        self._changed: Final = threading.Condition()  # guards the two that follow
+        self._gone = False
+        self._stopped: set[str] = set()
         self._thread: Final = threading.Thread(target=self._listen, name="presence of docker", daemon=True)
 
     @property
     def gone(self) -> bool:
         """Whether the daemon has gone away since, though another one may be there now."""
-        return self._gone.is_set()
+        with self._changed:
+            return self._gone
+
+    def stopped(self, container_id: str) -> bool:
+        """Whether somebody told Docker to stop, kill or remove the container since: it did not end by itself."""
+        with self._changed:
+            return self._changed.wait_for(lambda: container_id in self._stopped, HEARD_WITHIN)
 
     def __enter__(self) -> Presence:
         try:
             self._stream = events.subscribe(self._engine, filters=self._filters, cancel=self._cancel)
         except EngineError:  # it is away right now
-            self._gone.set()
+            self._go()
             return self
         try:
             self._thread.start()
@@ -59,8 +71,23 @@ class Presence:
     def _listen(self) -> None:
         try:
             with self._stream as stream:
-                for _ in stream.chunks():
-                    pass
+                for event in stream.json_lines():
+                    self._hear(event)
         except EngineError:
             pass  # however it ended
-        self._gone.set()
+        self._go()
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        actor = event.get("Actor")
+        if event.get("Action") not in ("kill", "stop") or not isinstance(actor, dict):
+            return
+        if event["Action"] == "kill" and str((actor.get("Attributes") or {}).get("signal")) not in STOPPING:
+            return
+        with self._changed:
+            self._stopped.add(str(actor.get("ID") or ""))
+            self._changed.notify_all()
+
+    def _go(self) -> None:
+        with self._changed:
+            self._gone = True
+            self._changed.notify_all()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Optional, Union, cast
+from typing import Any, Callable, Optional, Union, cast
 
 import pytest
 
@@ -75,8 +75,11 @@ class Stays(contextlib.AbstractContextManager["Stays"]):
 
     gone = False
 
-    def __init__(self, engine: Engine, container_id: str) -> None:
+    def __init__(self, engine: Engine, container_ids: Collection[str]) -> None:
         pass
+
+    def stopped(self, container_id: str) -> bool:
+        return False
 
     def __exit__(self, *exception: object) -> None:
         pass
@@ -268,27 +271,71 @@ def test_nor_after_the_daemon_was_restarted_between_two_looks(
     container = daemon.run(busybox, "sleep", "1000", name=unique)
     with FaultProxy(docker_socket) as proxy:
         engine = Engine(proxy.socket_path)
-        looks = iter(range(9))
 
-        class Between(threading.Event):
-            def wait(self, timeout: Optional[float] = None) -> bool:
-                if next(looks) == 1:
-                    proxy.stop()
-                    daemon.call("POST", f"/containers/{container}/kill")
-                    proxy.start()
-                return super().wait(timeout)
+        def restart() -> None:
+            proxy.stop()
+            daemon.call("POST", f"/containers/{container}/kill")
+            proxy.start()
 
         with pytest.raises(Interrupted, match=r"ended \(exit code 137\), after the Docker daemon went away"):
-            Gate(engine, 5.0, stopping=Between())({unique: container})
+            Gate(engine, 5.0, stopping=Between(restart))({unique: container})
         engine.close()
+
+
+class Between(threading.Event):
+    """Has something happen between the second and the third look."""
+
+    def __init__(self, deed: Callable[[], object]) -> None:
+        super().__init__()
+        self._deed = deed
+        self._waits = 0
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        self._waits += 1
+        if self._waits == 2:
+            self._deed()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("POST", "/stop?t=0", r"ended \(exit code 137\)"),
+        ("POST", "/kill?signal=KILL", r"ended \(exit code 137\)"),
+        ("DELETE", "?force=1", "ended and was removed"),
+    ],
+)
+def test_what_somebody_stopped_says_nothing_against_its_image(
+    method: str, path: str, words: str, engine: Engine, daemon: Daemon, busybox: str, unique: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Presence)
+    container = daemon.run(busybox, "sleep", "1000", name=unique)
+    other = daemon.run(busybox, "sleep", "1000", name=f"{unique}-other")
+    by_hand = Between(lambda: daemon.call(method, f"/containers/{container}{path}"))
+    with pytest.raises(Interrupted, match=f"{unique} {words}, after somebody stopped it"):
+        Gate(engine, 5.0, stopping=by_hand)({unique: container, "other": other})
+
+
+@pytest.mark.parametrize("signal", ["", "HUP"], ids=["by itself", "of a signal that is to reload"])
+def test_what_ends_by_itself_does(
+    signal: str, engine: Engine, daemon: Daemon, busybox: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Presence)
+    program = "trap 'exit 3' HUP; sleep 1000 & wait" if signal else "sleep 2; exit 3"
+    container = daemon.run(busybox, "sh", "-c", program, name=unique)
+    event = Between(lambda: signal and daemon.call("POST", f"/containers/{container}/kill", {"signal": signal}))
+    with pytest.raises(NotProven, match=r"ended \(exit code 3\)") as evidence:
+        Gate(engine, 5.0, stopping=event)({unique: container})
+    assert not isinstance(evidence.value, Interrupted)
 
 
 def test_a_daemon_that_stays_is_present(engine: Engine, daemon: Daemon, busybox: str, unique: str) -> None:
     container = daemon.run(busybox, "sleep", "1000", name=unique)
-    with Presence(engine, container) as presence:
+    with Presence(engine, [container]) as presence:
         daemon.call("POST", f"/containers/{container}/kill")
         assert not presence.gone
-    assert Presence(Engine("/no/such.sock"), container).__enter__().gone
+    assert Presence(Engine("/no/such.sock"), [container]).__enter__().gone
 
 
 def test_a_daemon_that_listens_no_more_is_leaving_whatever_it_says_over_old_connections(
