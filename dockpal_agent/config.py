@@ -216,7 +216,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("DOCKPAL_MAX_CONNECTIONS", "max_connections", "512", _whole(8, 16384), "a whole number from 8 to 16384",
             "connections at once; past it 503 with Retry-After", ("direct",)),
     Setting("DOCKPAL_REGISTRY_AUTH_FILE", "registry_auth_file", None, _absolute, _PATH,
-            "Docker config.json with credentials for updates that run by themselves"),
+            "Docker config.json with credentials for updates and for checks"),
     Setting("DOCKPAL_AUTO_UPDATE_ENABLED", "auto_update_enabled", "true", _boolean, _BOOLEAN,
             "apps that opted in update themselves; a trigger by hand works regardless", lenient=True),
     Setting("DOCKPAL_AUTO_UPDATE_COOLDOWN_MINUTES", "auto_update_cooldown", "60", _whole(1, 525600, 60),

@@ -75,6 +75,7 @@ class _AppRoom:
 
     deploys: Deploys
     checks: Checks
+    logins: Logins
     apps: Apps
     records: Records
     update_feed: UpdateFeed
@@ -104,6 +105,7 @@ def house(config: Config, left: Callable[[], float] = lambda: GRACE) -> Iterator
             replacements=docker.replacements,
             deploys=room.deploys,
             checks=room.checks,
+            logins=room.logins,
             apps=room.apps,
             app_records=room.records,
             update_feed=room.update_feed,
@@ -187,6 +189,7 @@ def _app_room(config: Config, docker: _Docker) -> _AppRoom:
     return _AppRoom(
         deploys=deploys,
         checks=checks,
+        logins=logins,
         apps=apps,
         records=records,
         update_feed=update_feed,

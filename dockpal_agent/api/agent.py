@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dockpal_agent.apps.checks import Checks
 from dockpal_agent.apps.feed import UpdateFeed
 from dockpal_agent.apps.listing import Apps
+from dockpal_agent.apps.logins import Logins
 from dockpal_agent.apps.records import Records
 from dockpal_agent.apps.switch import Switch
 from dockpal_agent.apps.updates import Updates
@@ -40,6 +41,7 @@ class Agent:
     replacements: Replacements
     deploys: Deploys
     checks: Checks
+    logins: Logins
     apps: Apps
     app_records: Records
     update_feed: UpdateFeed

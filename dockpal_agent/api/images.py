@@ -12,6 +12,7 @@ from dockpal_agent.api.router import Route
 from dockpal_agent.images import listing, removal
 from dockpal_agent.images.check import check
 from dockpal_agent.images.credentials import recode
+from dockpal_agent.images.errors import InvalidCredentials, InvalidReference
 from dockpal_agent.images.pulls import View
 from dockpal_agent.images.references import Reference, parse
 
@@ -40,13 +41,26 @@ def pull(agent: Agent, request: Request) -> Response:
 
 
 def check_for_update(agent: Agent, request: Request) -> Response:
-    """GET /docker/images/check?image=&auth= -> ImageUpdateResult; 200 also when the registry could not be asked."""
-    image = request.query.get("image", "")
-    if not image.strip():
+    """GET /docker/images/check?image=&auth= -> ImageUpdateResult; 200 also when the registry could not be asked.
+
+    The Server never sends `auth`: without it, the host's own credentials are used, as the monitor uses them.
+    """
+    image = request.query.get("image", "").strip()
+    if not image:
         raise BadRequest("image is required")
-    result = check(agent.engine, image.strip(), recode(request.query.get("auth")))
-    agent.checks.note(image.strip(), result)
+    result = check(agent.engine, image, recode(request.query.get("auth")) or _own_login(agent, image))
+    agent.checks.note(image, result)
     return Json(result.as_json())
+
+
+def _own_login(agent: Agent, image: str) -> Optional[str]:
+    """What DOCKPAL_REGISTRY_AUTH_FILE has for an image, None for nothing. What is wrong with it, or with the name, is
+    for the check to say: a public image needs no credentials.
+    """
+    try:
+        return agent.logins.auth_for(parse(image))
+    except (InvalidReference, InvalidCredentials):
+        return None
 
 
 def prune(agent: Agent, request: Request) -> Response:

@@ -19,11 +19,19 @@ from dockpal_agent.house import house
 from tests.engines.daemon import Daemon
 from tests.engines.registry import Registry
 from tests.faults.proxy import FaultProxy
+from tests.integration.updating import login_file
 
 
 @pytest.fixture
 def service(docker_socket: str, tmp_path: Path) -> Iterator[Service[Agent]]:
-    with house(Config(mode="direct", tokens=("t",), data_dir=tmp_path, docker_socket=docker_socket)) as service:
+    config = Config(
+        mode="direct",
+        tokens=("t",),
+        data_dir=tmp_path / "data",
+        docker_socket=docker_socket,
+        registry_auth_file=tmp_path / "config.json",  # not there, but for tests that write it
+    )
+    with house(config) as service:
         yield service
 
 
@@ -132,6 +140,21 @@ def messages(service: Service[Agent], target: str, accept: str = "") -> list[Any
             return told
         assert message is not None
         told.append(message)
+
+
+def test_a_check_without_credentials_uses_the_hosts_own(
+    service: Service[Agent], daemon: Daemon, registry: Registry, published: str, tmp_path: Path
+) -> None:
+    """The Server never sends any with a check."""
+    assert call(service, "POST", f"/docker/images/pull?image={published}&auth={registry.auth}")[0] == 200
+    path = f"/docker/images/check?image={published}"
+    assert "needs credentials" in call(service, "GET", path)[1]["error"]
+
+    login_file(tmp_path, registry)
+
+    status, result = call(service, "GET", path)
+    assert (status, result["has_update"]) == (200, False) and "error" not in result
+    assert result["remote_digest"] == result["local_digest"]
 
 
 def test_a_check_answers_200_whatever_it_finds(
