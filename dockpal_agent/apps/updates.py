@@ -144,7 +144,7 @@ class Updates:
     def _begin_automatic(self, app: App, services: Collection[str]) -> Optional[str]:
         try:
             return self._begin(app, AUTO, services)
-        except (RecordsFailed, EngineError) as error:
+        except (RecordsFailed, TooManyUpdates, EngineError) as error:
             log.error("app %s: the update cannot begin: %s", app.name, error)
             return None
 

@@ -1,7 +1,8 @@
-"""What an agent's start makes of updates that its end cut off, as far as that needs no engine."""
+"""Updates as far as they need no engine: what a start makes of those that were cut off, and what cannot begin."""
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -9,9 +10,11 @@ from typing import cast
 import pytest
 
 from dockpal_agent.apps.app import App
+from dockpal_agent.apps.checks import Checks
 from dockpal_agent.apps.ending import Parts
 from dockpal_agent.apps.notes import Note, Notes
 from dockpal_agent.apps.records import Records
+from dockpal_agent.apps.stages import ErrorCode, Stage
 from dockpal_agent.apps.updates import Updates
 
 
@@ -36,3 +39,30 @@ def test_the_ways_back_of_updates_that_have_ended_are_swept_but_not_where_nobody
     begun(tmp_path)
 
     assert Notes(tmp_path / "updates").read("1-shop") is None
+
+
+def test_one_by_itself_that_gets_no_thread_is_recorded_and_harms_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = SimpleNamespace(
+        engine=None,
+        records=Records(tmp_path / "updates.jsonl"),
+        notes=Notes(tmp_path / "updates"),
+        checks=Checks(tmp_path / "checks.json"),
+        stopping=threading.Event(),
+    )
+    apps = {name: App(name, name, ()) for name in ("shop", "blog")}
+    updates = Updates(cast(Parts, parts), apps.__getitem__, at_once=1)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+    assert [updates.automatic(app, ["web"], lambda app: ["web"]) for app in apps.values()] == [None, None]
+
+    for name in apps:
+        record = parts.records.newest(name)
+        assert (record.stage, record.error_code) == (Stage.FAILED, ErrorCode.PULL_ERROR)
+        assert "can't start new thread; nothing was changed" in record.message
+        assert not updates.running(name)
