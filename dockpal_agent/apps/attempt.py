@@ -104,7 +104,7 @@ class Attempt:
         except Exception as error:  # the boundary of a thread
             log.exception("app %s: the update failed unexpectedly", self._app)
             end = self._lost(error)
-        self._close(end)
+        ending.record(self._parts, self._note, end)
 
     def _update(self) -> End:
         held = held_by(self._engine, self._project)
@@ -403,11 +403,6 @@ class Attempt:
 
     def _say(self, stage: Stage, message: str, services: Optional[Mapping[str, Mapping[str, str]]] = None) -> None:
         self._parts.records.move(self._id, stage, message, services=services)
-
-    def _close(self, end: End) -> None:
-        ending.record(self._parts, self._note, end)
-        if end.stage is Stage.COMPLETED and self._parts.cleanup:
-            ending.clean_up(self._engine, self._note)
 
 
 def _images_of(held: Sequence[Held]) -> dict[str, list[str]]:

@@ -91,7 +91,8 @@ def found(engine: Engine, note: Note, stage: Stage, words: str) -> End:
 
 
 def record(parts: Parts, note: Note, end: End) -> None:
-    """Write the end; the note is of no use from then on, but for tags that are still to be given back.
+    """Write the end, and clean up after a good one where that is wanted; the note is of no use from then on, but for
+    tags that are still to be given back.
 
     Where the disk does not take the end, the note's file stays: should the agent be restarted before it does, it has to
     find out again what became of the attempt, and that takes the image ids.
@@ -104,6 +105,8 @@ def record(parts: Parts, note: Note, end: End) -> None:
     elif not end.again:
         parts.notes.remove(note.attempt_id)
     parts.checks.save()
+    if end.stage is Stage.COMPLETED and parts.cleanup:
+        clean_up(parts.engine, note)
 
 
 def clean_up(engine: Engine, note: Note) -> None:

@@ -115,6 +115,28 @@ def test_where_the_daemon_goes_away_before_a_tag_is_given_back_the_end_is_left_f
         ending.found(ENGINE, NOTE, Stage.VERIFYING, "cut off")
 
 
+def parts_of(records: Records, notes: Notes, directory: Path, cleanup: bool = False) -> Parts:
+    checks = Checks(directory / "checks.json")
+    found = SimpleNamespace(engine=ENGINE, records=records, notes=notes, checks=checks, cleanup=cleanup)
+    return cast(Parts, found)
+
+
+@pytest.mark.parametrize("cleanup", [True, False])
+@pytest.mark.parametrize("end", [Stage.COMPLETED, Stage.FAILED])
+def test_whoever_ends_a_good_update_cleans_up_where_that_is_wanted(
+    end: Stage, cleanup: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be it the next start of an agent that was killed after the verdict."""
+    cleaned: list[Note] = []
+    monkeypatch.setattr(ending, "clean_up", lambda engine, note: cleaned.append(note))
+    records = Records(tmp_path / "updates.jsonl")
+    note = replace(NOTE, attempt_id=records.begin("shop", "auto", {}).attempt_id)
+
+    ending.record(parts_of(records, Notes(tmp_path / "updates"), tmp_path, cleanup), note, End(end, "done"))
+
+    assert cleaned == ([note] if cleanup and end is Stage.COMPLETED else [])
+
+
 @pytest.mark.parametrize("web", [[NEW], [OLD, OLDER]], ids=["completed", "rolled back"])
 def test_an_end_that_the_disk_did_not_take_is_found_again_after_a_restart(
     web: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -123,7 +145,7 @@ def test_an_end_that_the_disk_did_not_take_is_found_again_after_a_restart(
     end = Stage.COMPLETED if web == [NEW] else Stage.ROLLED_BACK
     path = tmp_path / "updates.jsonl"
     records, notes = Records(path), Notes(tmp_path / "updates")
-    parts = cast(Parts, SimpleNamespace(records=records, notes=notes, checks=Checks(tmp_path / "checks.json")))
+    parts = parts_of(records, notes, tmp_path)
     begun = records.begin("shop", "auto", {})
     records.move(begun.attempt_id, Stage.RECREATING)
     records.move(begun.attempt_id, Stage.VERIFYING)

@@ -50,6 +50,7 @@ def test_one_by_itself_that_gets_no_thread_is_recorded_and_harms_no_other(
         notes=Notes(tmp_path / "updates"),
         checks=Checks(tmp_path / "checks.json"),
         stopping=threading.Event(),
+        cleanup=False,
     )
     apps = {name: App(name, name, ()) for name in ("shop", "blog")}
     updates = Updates(cast(Parts, parts), apps.__getitem__, at_once=1)
