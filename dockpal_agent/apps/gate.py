@@ -125,10 +125,12 @@ class _Watched:
         self.found: Optional[Found] = None
         self.early: Optional[Baseline] = NEW if new else None
         self.half: Optional[Baseline] = None  # what it had gone through when half of the grace was over
+        self.ended = False  # as of the last look
 
     def judge(self, found: Found, *, late: bool) -> None:
         """Note a look. Raises NotProven."""
         self.found = found
+        self.ended = not (found.get("State") or {}).get("Running")
         now = Baseline(int(found.get("RestartCount") or 0), bool((found.get("State") or {}).get("OOMKilled")))
         if self.early is None:
             self.early = now
@@ -194,6 +196,7 @@ class Gate:
             try:
                 one.judge(containers.inspect(self._engine, one.id), late=late)
             except NotFound:
+                one.ended = True
                 self._refuse(one, "ended and was removed")
             except NotProven as evidence:
                 self._refuse(one, str(evidence))
@@ -211,7 +214,7 @@ class Gate:
         evidence = f"container {one.name} {words}"
         if self._restarted or (self._presence is not None and self._presence.gone):
             raise Interrupted(f"{evidence}, after the Docker daemon went away in the middle") from None
-        if self._presence is not None and self._presence.stopped(one.id):
+        if self._presence is not None and one.ended and self._presence.stopped(one.id):
             raise Interrupted(f"{evidence}, after somebody stopped it") from None
         raise NotProven(f"{evidence}{last_output(self._engine, one.id)}") from None
 

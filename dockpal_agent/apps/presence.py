@@ -44,7 +44,9 @@ class Presence:
             return self._gone
 
     def stopped(self, container_id: str) -> bool:
-        """Whether somebody told Docker to stop, kill or remove the container since: it did not end by itself."""
+        """Whether somebody told Docker to stop, kill or remove the container since its last start: it did not end by
+        itself.
+        """
         with self._changed:
             return self._changed.wait_for(lambda: container_id in self._stopped, HEARD_WITHIN)
 
@@ -79,12 +81,14 @@ class Presence:
 
     def _hear(self, event: Mapping[str, Any]) -> None:
         actor = event.get("Actor")
-        if event.get("Action") not in ("kill", "stop") or not isinstance(actor, dict):
-            return
-        if event["Action"] == "kill" and str((actor.get("Attributes") or {}).get("signal")) not in STOPPING:
+        action, found = event.get("Action"), actor if isinstance(actor, dict) else {}
+        if action == "kill" and str((found.get("Attributes") or {}).get("signal")) not in STOPPING:
             return
         with self._changed:
-            self._stopped.add(str(actor.get("ID") or ""))
+            if action in ("kill", "stop"):
+                self._stopped.add(str(found.get("ID") or ""))
+            elif action == "start":  # how it ends next is another matter
+                self._stopped.discard(str(found.get("ID") or ""))
             self._changed.notify_all()
 
     def _go(self) -> None:

@@ -317,14 +317,34 @@ def test_what_somebody_stopped_says_nothing_against_its_image(
         Gate(engine, 5.0, stopping=by_hand)({unique: container, "other": other})
 
 
-@pytest.mark.parametrize("signal", ["", "HUP"], ids=["by itself", "of a signal that is to reload"])
+def test_what_is_unhealthy_is_so_although_somebody_has_restarted_it(
+    engine: Engine, daemon: Daemon, busybox: str, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As containers do that heal others: the image is no better for it."""
+    monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Presence)
+    check = {"Test": ["CMD", "test", "-f", "/tmp/well"], "Interval": 10**9, "Retries": 1, "StartPeriod": 2 * 10**9}
+    container = daemon.run(busybox, "sleep", "1000", name=unique, Healthcheck=check)
+    event = Between(lambda: daemon.call("POST", f"/containers/{container}/restart", {"t": 0}))
+    with pytest.raises(NotProven, match="is unhealthy") as evidence:
+        Gate(engine, 5.0, stopping=event)({unique: container})
+    assert not isinstance(evidence.value, Interrupted)
+
+
+@pytest.mark.parametrize(
+    ("program", "deed"),
+    [
+        ("sleep 2; exit 3", ""),
+        ("trap 'exit 3' HUP; sleep 1000 & wait", "kill?signal=HUP"),
+        ("sleep 2; exit 3", "restart?t=0"),
+    ],
+    ids=["by itself", "of a signal that is to reload", "after a restart by hand"],
+)
 def test_what_ends_by_itself_does(
-    signal: str, engine: Engine, daemon: Daemon, busybox: str, unique: str, monkeypatch: pytest.MonkeyPatch
+    program: str, deed: str, engine: Engine, daemon: Daemon, busybox: str, unique: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dockpal_agent.apps.gate.Presence", Presence)
-    program = "trap 'exit 3' HUP; sleep 1000 & wait" if signal else "sleep 2; exit 3"
     container = daemon.run(busybox, "sh", "-c", program, name=unique)
-    event = Between(lambda: signal and daemon.call("POST", f"/containers/{container}/kill", {"signal": signal}))
+    event = Between(lambda: deed and daemon.call("POST", f"/containers/{container}/{deed}"))
     with pytest.raises(NotProven, match=r"ended \(exit code 3\)") as evidence:
         Gate(engine, 5.0, stopping=event)({unique: container})
     assert not isinstance(evidence.value, Interrupted)
