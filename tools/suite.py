@@ -36,6 +36,7 @@ OUTSIDE: Final = (
 )
 # Seconds that a file takes on two cores, so that no lane is left with the long ones; what is not listed is short.
 LONG: Final[Mapping[str, int]] = {
+    "tests/apps/test_gate.py": 30,
     "tests/apps/test_monitor.py": 25,
     "tests/apps/test_recover.py": 45,
     "tests/containers/test_lifecycle.py": 20,
@@ -69,7 +70,8 @@ LONG: Final[Mapping[str, int]] = {
     "tests/integration/test_image.py": 50,
     "tests/integration/test_make_run.py": 35,
     "tests/integration/test_updates.py": 160,
-    "tests/integration/test_updates_of_many.py": 130,
+    "tests/integration/test_updates_asked.py": 60,
+    "tests/integration/test_updates_of_many.py": 210,
     "tests/test_build.py": 35,
     "tests/transport/direct/test_autobahn.py": 50,
 }
