@@ -6,8 +6,10 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
+from dockpal_agent.compose.inlinefiles import inline_targets
 from dockpal_agent.compose.options import Options
 from dockpal_agent.compose.project import Entry, Project
+from dockpal_agent.containers.putfiles import FILES_LABEL, label_of
 
 __all__ = [
     "CONFIG_HASH",
@@ -76,6 +78,9 @@ def container_labels(
     contents = content_hash(project, service)
     if contents:
         ours[CONTENT_HASH] = contents
+    files = label_of(inline_targets(project, service))
+    if files:
+        ours[FILES_LABEL] = files
     theirs = {
         PROJECT: project.name,
         SERVICE: service,

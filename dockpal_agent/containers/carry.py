@@ -11,6 +11,7 @@ from typing import Any, Final, Optional
 
 from dockpal_agent.containers import mounts
 from dockpal_agent.containers.create import MANY_NETWORKS, CreateRequest, is_network, network_of_mode
+from dockpal_agent.containers.putfiles import put_into
 from dockpal_agent.engine import Engine, NotFound, containers, system
 
 __all__ = ["config_of", "endpoints_of", "host_config_of", "over"]
@@ -25,7 +26,9 @@ OPERATIONAL: Final = frozenset(
 
 
 def over(engine: Engine, old: Mapping[str, Any]) -> CreateRequest:
-    """What makes a container like the inspected one: same image, settings, networks and volumes, anonymous ones too."""
+    """What makes a container like the inspected one: same image, settings, networks, volumes, anonymous ones too,
+    and the files that were put into it.
+    """
     host = host_config_of(old)
     host["VolumesFrom"] = _living(engine, host.get("VolumesFrom"))
     config = config_of(old)
@@ -35,7 +38,8 @@ def over(engine: Engine, old: Mapping[str, Any]) -> CreateRequest:
     if per_endpoint:
         config.pop("MacAddress", None)
     body = {**config, "HostConfig": host}
-    return CreateRequest(body, endpoints_of(old, per_endpoint=per_endpoint), image_id=str(old.get("Image") or ""))
+    endpoints = endpoints_of(old, per_endpoint=per_endpoint)
+    return CreateRequest(body, endpoints, image_id=str(old.get("Image") or ""), files=put_into(old))
 
 
 def config_of(old: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Final, Optional
 
+from dockpal_agent.containers.putfiles import PutFiles, copy
 from dockpal_agent.engine import Engine, EngineError, NotFound, containers, images, networks
 
 __all__ = ["CreateRequest", "create", "is_network", "network_of_mode", "remove_quietly"]
@@ -26,17 +27,21 @@ class CreateRequest:
 
     `body` is Docker's ContainerCreate without NetworkingConfig. `endpoints` are all networks by name, with their
     EndpointSettings; None leaves the choice to HostConfig.NetworkMode alone. `image_id` is what Image must mean: where
-    the tag has moved on, it is put back for the moment of the create.
+    the tag has moved on, it is put back for the moment of the create. `files` are copied in before anything starts.
     """
 
     body: Mapping[str, Any]
     endpoints: Optional[Mapping[str, Mapping[str, Any]]] = None
     image_id: str = ""
     platform: Optional[str] = None
+    files: Optional[PutFiles] = None
 
 
 def create(engine: Engine, name: str, request: CreateRequest, on_borrow: OnBorrow = lambda text, image: None) -> str:
-    """Create the container and attach it to all its networks; its id. Not started. Raises EngineError, nothing left."""
+    """Create the container with its files and attach it to all its networks; its id. Not started.
+
+    Raises EngineError, nothing left.
+    """
     first, later, unwanted = _split(engine, request)
     body = dict(request.body)
     if first:
@@ -49,6 +54,8 @@ def create(engine: Engine, name: str, request: CreateRequest, on_borrow: OnBorro
             networks.connect(engine, network, container_id, endpoint)
         if unwanted:
             networks.disconnect(engine, unwanted, container_id)
+        if request.files is not None:
+            copy(engine, request.files, container_id)
     except EngineError:
         remove_quietly(engine, container_id)
         raise

@@ -6,6 +6,7 @@ When that other one stops, theirs is gone: they run on without a network, and ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from dockpal_agent.containers import carry
@@ -52,7 +53,7 @@ def request_for(engine: Engine, dependant: Found, new_ids: Mapping[str, str], ol
             if _names(str(host.get(mode) or ""), old):
                 host[mode] = PREFIX + new_ids[str(old["Id"])]
                 break
-    return CreateRequest({**request.body, "HostConfig": host}, request.endpoints, request.image_id)
+    return replace(request, body={**request.body, "HostConfig": host})
 
 
 def _inspect_all(engine: Engine) -> list[Found]:

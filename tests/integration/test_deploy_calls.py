@@ -183,6 +183,28 @@ def test_shipped_files_are_mounted_read_and_removed_with_the_project(
     assert [path.name for path in folder.iterdir()] == ["data"]
 
 
+def test_an_edited_container_keeps_the_configs_and_secrets_of_its_deploy(
+    agent: Agent, daemon: Daemon, busybox: str, unique: str
+) -> None:
+    mounts = "{source: note, target: /etc/new folder/note.conf, uid: '7', mode: 0440}"
+    compose = file_of(busybox, web=f"configs: [{mounts}]\nsecrets: [key]")
+    compose += "configs: {note: {content: 'grüße'}}\nsecrets: {key: {environment: KEY}}\n"
+    assert agent.deploy(unique, compose, env={"KEY": "s3cret"}).status_code == 200
+    web, look = f"{unique}-web-1", ("stat", "-c", "%a %u %g", "/etc/new folder/note.conf", "/run/secrets/key")
+    before = daemon.inspect(web)["Id"]
+    kept = daemon.exec(web, *look)
+    assert kept == b"440 7 0\n444 0 0\n"
+
+    assert agent.call("PUT", f"/containers/{web}", {"env": ["A=1"]}).status_code == 200
+
+    assert daemon.inspect(web)["Id"] != before
+    assert daemon.exec(web, "cat", "/etc/new folder/note.conf", "/run/secrets/key") == "grüßes3cret".encode()
+    assert daemon.exec(web, *look) == kept
+    daemon.exec(web, "rm", "/run/secrets/key")
+    assert agent.call("PUT", f"/containers/{web}", {"env": ["A=2"]}).status_code == 200
+    assert b"No such file" in daemon.exec(web, "sh", "-c", "cat /run/secrets/key 2>&1")
+
+
 def test_stop_and_remove_keep_the_volumes_and_an_unknown_project_is_a_404(
     agent: Agent, daemon: Daemon, busybox: str, unique: str
 ) -> None:
