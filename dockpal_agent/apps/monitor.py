@@ -112,6 +112,10 @@ class Monitor:
                 seconds = DAEMON_AWAY
                 self._note(str(error))
                 continue
+            except Exception:  # the boundary of a thread that has to last as long as the agent
+                log.exception("image monitor: a round failed unexpectedly")
+                seconds = self._interval
+                continue
             self._note("")
             if self._stopping.cancelled:
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import threading
@@ -398,6 +399,26 @@ def test_rounds_begin_when_the_daemon_is_there_and_go_on_whatever_their_findings
         engine.close()
     said = [record for record in caplog.records if record.name == "dockpal_agent.apps.monitor"]
     assert [record.levelname for record in said][:2] == ["WARNING", "ERROR"]
+
+
+def test_a_mistake_in_a_round_is_logged_with_its_trace_and_the_next_round_comes(
+    docker_socket: str, checks: Checks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rounds, mistakes = threading.Semaphore(0), [TypeError("a label of an unforeseen kind")]
+
+    def questions_once_wrong(*found: Any) -> Any:
+        if mistakes:
+            raise mistakes.pop()
+        return questions(*found)
+
+    monkeypatch.setattr(monitor_module, "questions", questions_once_wrong)
+    monkeypatch.setattr(monitor_module, "SHORTEST", 0.05)
+    with contextlib.closing(Engine(docker_socket)) as engine:
+        running = Monitor(engine, checks, login=dict, interval=0.05, after_round=rounds.release, first=(0.0, 0.0))
+        running.start()
+        assert rounds.acquire(timeout=WITHIN)
+        running.stop(WITHIN)
+    assert "a round failed unexpectedly" in caplog.text and "of an unforeseen kind" in caplog.text
 
 
 def test_what_was_learned_before_the_daemon_went_away_is_kept(
