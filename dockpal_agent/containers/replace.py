@@ -308,7 +308,7 @@ def what_is_not_back(entries: Iterable[Entry]) -> str:
         stayed = [entry.name for entry in entries if entry.stayed]
         rest = f"; what was to take its place is left as it is: {' and '.join(stayed)}" if stayed else ""
         return f"what ran before cannot come back: somebody else removed {' and '.join(lost)} meanwhile{rest}"
-    return "not everything could be put back; it is tried again when the agent starts, its log says more"
+    return "not everything could be put back; the agent goes on trying, its log says more"
 
 
 def _entry_of(old: Mapping[str, Any], name: Optional[str]) -> Entry:
