@@ -23,7 +23,7 @@ CODE = {
     f"a body's pace, after its first {LIMITS.body_grace:g} s": f"{LIMITS.body_rate} bytes a second",
     "a client that takes nothing of its answer": f"{LIMITS.send:g} s",
     "a viewer that answers no ping": f"{LIMITS.ping + LIMITS.pong:g} s",
-    "deploys, stops and removals of projects": f"{lanes.AT_ONCE}",
+    "changes of projects (one of each), updates that watch among them": f"{lanes.AT_ONCE}",
     "Compose files being read": f"{child.AT_ONCE}, {child.WALL_SECONDS:g} s each",
     "pulls": f"{pulls.AT_ONCE}, two hours each",
     "updates by hand": f"{updates.BY_HAND}",
