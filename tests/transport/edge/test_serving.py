@@ -79,8 +79,10 @@ def test_what_needs_no_docker_is_answered_while_everything_else_hangs(
     start(server.port, threads=4, queue=20)
     line = server.line()
     line.reply("req-1")
-    hanging = [line.ask("GET", "/docker/containers/web/stats") for _ in range(25)]
-    assert line.reply(hanging.pop()).status == 503, "threads and queue are full"
+    hanging = [line.ask("GET", "/docker/containers/web/stats") for _ in range(4)]
+    wait_until(lambda: service.called("/docker/containers/web/stats") == 4, "every thread hangs")
+    hanging += [line.ask("GET", "/docker/containers/web/stats") for _ in range(20)]
+    assert line.call("GET", "/docker/containers/web/stats").status == 503, "threads and queue are full"
 
     assert line.call("GET", "/host/stats").status == 200
 
