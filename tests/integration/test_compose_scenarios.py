@@ -396,15 +396,23 @@ def test_a_container_that_ends_at_once_puts_everything_back_and_says_its_last_wo
     restored(stack, before)
 
 
-def test_a_first_deploy_that_fails_leaves_nothing_behind(
+def test_a_first_deploy_that_fails_leaves_nothing_behind_but_volumes_that_may_have_data(
     empty: Stack, daemon: Daemon, unique: str, table: Table, request: pytest.FixtureRequest
 ) -> None:
+    def anonymous() -> set[str]:
+        return {one["Name"] for one in daemon.call("GET", "/volumes")["Volumes"] or [] if len(one["Name"]) == 64}
+
+    before = anonymous()
     change(empty, "command: sleep 1000", "entrypoint: /no/such/program")
 
     with pytest.raises(ConvergeFailed):
         empty.ours()
 
     table.append((scenario_of(request), runs(empty), "–"))
+    left = anonymous() - before
+    for name in left:
+        daemon.answer("DELETE", f"/volumes/{name}")
+    assert len(left) == 1, "db's, which was to be started"
     assert empty.rows() == {}
     assert [network["Name"] for network in daemon.call("GET", "/networks") if unique in network["Name"]] == []
 
