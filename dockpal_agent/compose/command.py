@@ -10,14 +10,14 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Callable, Final
+from typing import Callable, Final, Optional
 
 from dockpal_agent.compose.child import read_project
 from dockpal_agent.compose.chosen import request_of
 from dockpal_agent.compose.errors import ComposeError, ComposeInvalid, ComposeTooLarge, ComposeUnsupported, Problem
-from dockpal_agent.compose.project import Project
+from dockpal_agent.compose.project import Project, ReadRequest
 
 __all__ = ["COMMANDS", "FAILED", "WRONG_FILE", "main", "project_of"]
 
@@ -41,11 +41,35 @@ def _begun(options: argparse.Namespace) -> Callable[[], Project]:
 
     Raises ComposeInvalid, ComposeTooLarge; the result raises as project_of.
     """
-    request = request_of(options, os.environ)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="reading")
-    reading = pool.submit(read_project, request)
-    pool.shutdown(wait=False)  # its thread ends with the reading, which has its own limit
+    reading = _Reading(request_of(options, os.environ))
+    reading.start()
     return lambda: _warned(reading.result())
+
+
+class _Reading(threading.Thread):
+    """Reads a project; it ends with the reading, which has its own limit. Loading concurrent.futures for it, before the
+    child can begin, would be a twentieth of an `up` that changes nothing.
+    """
+
+    def __init__(self, request: ReadRequest) -> None:
+        super().__init__(name="reading", daemon=True)
+        self._request: Final = request
+        self._project: Optional[Project] = None
+        self._failure: Optional[Exception] = None
+
+    def run(self) -> None:
+        try:
+            self._project = read_project(self._request)
+        except Exception as failure:  # noqa: BLE001  the boundary of a thread: result() raises it
+            self._failure = failure
+
+    def result(self) -> Project:
+        """The project. Raises as read_project."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        assert self._project is not None
+        return self._project
 
 
 def _config(options: argparse.Namespace) -> int:
