@@ -43,6 +43,7 @@ QUEUE_WITHIN: Final = 20.0  # seconds that an edit waits for another one of the 
 SUCCESSORS: Final = 256  # replaced ids that are remembered, for clients that still use them
 UPDATE: Final = "update-image"  # the key of an image update among the turns
 SETTLE_AGAIN: Final = 5.0  # seconds between two looks whether something waits to be settled
+LONGEST_PAUSE: Final = 300.0  # seconds between two tries to settle what Docker refuses: each is some lines in the log
 
 
 class Replacements:
@@ -293,15 +294,22 @@ class Replacements:
         return found
 
     def _settle_when_there(self) -> None:
-        """The settling thread: when the daemon answers, and again while something waits (it went away meanwhile)."""
+        """The settling thread: when the daemon answers, and again while something waits (it went away meanwhile).
+
+        What is left although the daemon answered is tried again after twice the pause.
+        """
+        pause = SETTLE_AGAIN
         while True:
+            left = False
             try:
                 if self._waiting:
                     self.settle()
                 self.ready()
+                left = self.journal.waiting()
             except (EngineError, JournalFailed) as error:
                 log.debug("interrupted replacements cannot be settled yet: %s", error)
-            if self._stopping.wait(SETTLE_AGAIN):
+            pause = min(2 * pause, LONGEST_PAUSE) if left else SETTLE_AGAIN
+            if self._stopping.wait(pause):
                 return
 
 
